@@ -1,0 +1,120 @@
+"""The address guard: which addresses we may reach when a stranger names them.
+
+Magnets, trackers, redirects and peers name addresses; without a guard each could make us talk to
+the user's router, cloud metadata service or other local daemons (SSRF: FIELD.md 3.14). The guard is
+asked after resolution, at every redirect and at every dial, so DNS rebinding meets it too.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+from functorrent.errors import AddressNotAllowed
+
+_CGNAT = ipaddress.ip_network("100.64.0.0/10")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
+_TEREDO = ipaddress.ip_network("2001::/32")
+_V4_COMPATIBLE = ipaddress.ip_network("::/96")
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a translating or tunnelling IPv6 address stands for."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _TEREDO and address.teredo is not None:
+        return address.teredo[1]
+    if address in _V4_COMPATIBLE and int(address) > 1:
+        return ipaddress.IPv4Address(int(address))
+    return None
+
+
+def _is_local(address: _Address) -> bool:
+    """Loopback, private, unique-local, link-local and CGNAT: what --allow-local lifts."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_loopback or address.is_private or address.is_link_local or address in _CGNAT
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or address in _NAT64_LOCAL
+        or (address.is_private and not address.is_unspecified)
+    )
+
+
+@lru_cache(maxsize=65536)
+def classify(host: str) -> str:
+    """What an IP literal is: ``"global"``, ``"local"``, or words for why it is never allowed.
+
+    Raises ValueError where `host` is no IP literal.
+    """
+    address: _Address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return "an address with a scope"
+        inner = _embedded(address)
+        if inner is not None:
+            kind = classify(str(inner))
+            return kind if kind in ("global", "local") else f"{kind} inside an IPv6 address"
+        # is_global is true for multicast of global scope, so this comes first.
+    if address.is_multicast:
+        return "a multicast address"
+    if address.is_unspecified or address in _THIS_NETWORK:
+        return "not an address of a host"
+    if address == _BROADCAST:
+        return "the broadcast address"
+    if _is_local(address):
+        return "local"
+    if address.is_reserved or not address.is_global:
+        return "a reserved address"
+    return "global"
+
+
+class AddressGuard:
+    """Says of each address whether we may use it.
+
+    `allow_local` lets loopback, private, unique-local, link-local and CGNAT addresses pass
+    (``--allow-local``). `is_own(host, port)` names our own listeners, which are always refused.
+    """
+
+    def __init__(self, allow_local: bool = False) -> None:
+        self.allow_local = allow_local
+        self._own_ports: set[int] = set()
+        self._own_hosts: frozenset[str] = frozenset()
+
+    def set_own(self, ports: set[int], hosts: frozenset[str]) -> None:
+        """Our listeners: their ports, and the IP literals by which this machine is known."""
+        self._own_ports = ports
+        self._own_hosts = hosts
+
+    def check_host(self, host: str, *, trusted: bool = False) -> None:
+        """Raise AddressNotAllowed unless the IP literal `host` may be reached.
+
+        `trusted`: the user typed it, so local addresses pass.
+        """
+        try:
+            kind = classify(host)
+        except ValueError:
+            raise AddressNotAllowed(host, "not an IP address") from None
+        if kind == "global" or (kind == "local" and (self.allow_local or trusted)):
+            return
+        if kind == "local":
+            raise AddressNotAllowed(host, "a local address, refused without --allow-local")
+        raise AddressNotAllowed(host, kind)
+
+    def check(self, host: str, port: int, *, trusted: bool = False) -> None:
+        """Raise AddressNotAllowed unless a peer or server at `host`:`port` may be reached."""
+        if not 0 < port < 65536:
+            raise AddressNotAllowed(f"{host} port {port}", "without a usable port")
+        if port in self._own_ports and (host in self._own_hosts or classify(host) == "local" and
+                                        ipaddress.ip_address(host).is_loopback):
+            raise AddressNotAllowed(host, "ourselves")
+        self.check_host(host, trusted=trusted)

@@ -1,0 +1,1 @@
+"""One magnet: sources, dial, race, verified info dictionary."""

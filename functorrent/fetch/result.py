@@ -1,0 +1,23 @@
+"""`Metadata`: what a fetch that went well gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from functorrent.fetch.report import FetchReport
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A verified info dictionary.
+
+    `infohash`: bytes of 20. `info_bytes`: the info dictionary exactly as it hashed right.
+    `torrent_bytes`: a whole .torrent file around it. `name`: its ``name`` as text (bad bytes
+    replaced), "" where it has none. `report`: what was tried.
+    """
+
+    infohash: bytes
+    info_bytes: bytes
+    torrent_bytes: bytes
+    name: str
+    report: FetchReport

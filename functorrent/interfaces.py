@@ -1,0 +1,247 @@
+"""The seams of functorrent: small interfaces, each owned by who calls it, and the values they pass.
+
+Plugins implement `IPeerExtension` (an extension of the peer protocol, BEP 10) or `IPeerSourceMaker`
+(a place where peers come from); the built-in ut_metadata and trackers use nothing else. See
+docs/extending.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from functorrent.addresses import AddressGuard
+    from functorrent.errors import PeerError
+    from functorrent.limits import Limits
+    from functorrent.magnet import Magnet
+    from functorrent.wire.extended import ExtendedHandshake
+    from functorrent.wire.handshake import Handshake
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+class PeerAddress(NamedTuple):
+    """Where a peer listens: an IP literal as inet_ntop writes it, and a port (1 to 65535)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerReport:
+    """What came of one tracker.
+
+    `url` has its passkeys redacted; `status` is a word of `errors.TRACKER_STATUSES`; `seeders` and
+    `leechers` are None where the tracker did not say; `error` is a sentence, None when ok.
+    """
+
+    url: str
+    status: str
+    peers: int = 0
+    seeders: int | None = None
+    leechers: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What came of one peer source.
+
+    `source` is the source's name; `peers` how many it yielded; `trackers` a line for each tracker
+    (empty for others); `detail` words for the report's sentence ("31 DHT nodes asked");
+    `announced`: our port was accepted by somebody, so peers may call us.
+    """
+
+    source: str
+    peers: int = 0
+    trackers: tuple[TrackerReport, ...] = ()
+    detail: str | None = None
+    announced: bool = False
+
+
+# -- clocks ----------------------------------------------------------------------------------
+
+
+class IWallClock(Interface):
+    """The time of day, for what outlives the process. Durations come from IReactorTime."""
+
+    def now() -> float:  # type: ignore[misc]
+        """Seconds since the epoch."""
+
+
+# -- extensions of the peer protocol ---------------------------------------------------------
+
+
+class IPeerHandle(Interface):
+    """What an extension sees of one connection. Valid until its session's `closed`."""
+
+    infohash: bytes = Attribute("The torrent (bytes of 20).")
+    address: PeerAddress = Attribute("Where the peer is.")
+    inbound: bool = Attribute("Whether the peer called us.")
+
+    def send(payload: bytes) -> None:  # type: ignore[misc]
+        """Send one message of this extension; dropped if the peer has not offered it (or has
+        turned it off)."""
+
+    def progress() -> None:  # type: ignore[misc]
+        """The peer was of use: its progress deadline starts again."""
+
+    def keep_open(seconds: float) -> None:  # type: ignore[misc]
+        """Do not hang up for lack of metadata for so long (capped)."""
+
+    def abort(error: PeerError) -> None:  # type: ignore[misc]
+        """Hang up; the peer is counted by ``error.outcome``."""
+
+
+class IPeerExtensionSession(Interface):
+    """One extension on one connection."""
+
+    def handshake_items() -> Mapping[str, Any]:  # type: ignore[misc]
+        """What it adds to our extended handshake beside ``m`` (bencodable; str keys)."""
+
+    def peer_handshake(handshake: Handshake) -> None:  # type: ignore[misc]
+        """The peer's BEP 3 handshake; called once, right after `IPeerExtension.connect`."""
+
+    def extended_handshake(handshake: ExtendedHandshake) -> None:  # type: ignore[misc]
+        """The peer's extended handshake; called for each one it sends."""
+
+    def message(payload: bytes) -> None:  # type: ignore[misc]
+        """One message of this extension, without its id."""
+
+    def closed(reason: PeerError | None) -> None:  # type: ignore[misc]
+        """The connection is gone; called once."""
+
+
+class IPeerExtension(Interface):
+    """A plugin: an extension of the peer protocol (BEP 10), one object for the whole process."""
+
+    name: str = Attribute("Its name in the extended handshake's ``m``, as 'ut_pex'.")
+
+    def connect(peer: IPeerHandle) -> IPeerExtensionSession:  # type: ignore[misc]
+        """A peer that speaks BEP 10 is there, its handshake done. Returns the session for it."""
+
+
+# -- metadata exchange -----------------------------------------------------------------------
+
+
+class IMetadataRequester(Interface):
+    """A peer that has said it has metadata, as a sink sees it (ut_metadata's session)."""
+
+    address: PeerAddress = Attribute("Where the peer is.")
+
+    def request(pieces: Iterable[int]) -> None:  # type: ignore[misc]
+        """Ask the peer for these pieces of the info dictionary."""
+
+    def fail(error: PeerError) -> None:  # type: ignore[misc]
+        """Hang up on it."""
+
+
+class IMetadataSink(Interface):
+    """Takes in what peers send of one info dictionary; owned by ut_metadata."""
+
+    def offered(peer: IMetadataRequester, size: int, reqq: int | None) -> None:  # type: ignore[misc]
+        """A peer offers an info dictionary of `size` bytes, and answers `reqq` requests at once."""
+
+    def block(peer: IMetadataRequester, piece: int, block: bytes, total_size: int | None) -> None:  # type: ignore[misc]
+        """A peer sent a block. Raises PeerError where it lies."""
+
+    def rejected(peer: IMetadataRequester, piece: int) -> None:  # type: ignore[misc]
+        """A peer rejected a request. Raises PeerError where it is of no more use."""
+
+    def lost(peer: IMetadataRequester) -> None:  # type: ignore[misc]
+        """A peer that had offered is gone."""
+
+
+class IMetadataProvider(Interface):
+    """Has whole info dictionaries to serve to peers."""
+
+    def info_bytes(infohash: bytes) -> bytes | None:  # type: ignore[misc]
+        """The info dictionary of an infohash (bytes of 20), or None."""
+
+
+# -- peer sources ----------------------------------------------------------------------------
+
+
+class IPeerSink(Interface):
+    """Takes in the peers of one magnet as a source finds them."""
+
+    def peers(addresses: Iterable[PeerAddress]) -> None:  # type: ignore[misc]
+        """Further peers; strangers' words, checked and counted by the sink. Call it often."""
+
+
+class IPeerSource(Interface):
+    """A place where peers come from, one object for the whole process."""
+
+    name: str = Attribute("A word for reports, as 'trackers'.")
+
+    def find(magnet: Magnet, sink: IPeerSink) -> Deferred[SourceReport]:  # type: ignore[misc]
+        """Look for peers of `magnet` until every way was tried once.
+
+        Returns a Deferred of the `SourceReport`. Cancelled, it fires at once with the report so
+        far (not with CancelledError), and leaves nothing running.
+        """
+
+    def ended(infohash: bytes) -> None:  # type: ignore[misc]
+        """The fetch of this infohash is over, well or not: tell those who were told of it
+        (trackers: `stopped`), without anybody waiting."""
+
+    def stop() -> Deferred[None]:  # type: ignore[misc]
+        """Close down: what must still go out goes, within `Limits.stop_timeout` seconds."""
+
+
+class IResolver(Interface):
+    """Turns host names into addresses that the guard allows: coalesced, cached, bounded."""
+
+    def resolve(host: str, *, trusted: bool = False) -> Deferred[list[str]]:  # type: ignore[misc]
+        """The IP literals of a name (or of an IP literal: itself), at least one.
+
+        `trusted`: the user typed this name, so the guard lets local addresses pass.
+        Fails with NameNotResolved, or with AddressNotAllowed when none of its addresses may be used.
+        """
+
+
+class IIdentity(Interface):
+    """Who we are to trackers and peers."""
+
+    port: int | None = Attribute("The TCP port where we listen, or None.")
+    key: int = Attribute("32 bits that show a tracker that it is still us (BEP 15 'key').")
+
+    def peer_id(infohash: bytes) -> bytes:  # type: ignore[misc]
+        """Our peer id for this torrent (bytes of 20), the same each time within a process."""
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What a source is made with.
+
+    `reactor` is used for sockets (IReactorUDP, IReactorTCP) and, where `clock` is not given apart,
+    for time; `agent()` gives the shared, guarded HTTP client (an `HttpClient` of
+    `functorrent.sources.http`), made at first use.
+    """
+
+    reactor: Any
+    clock: Any
+    resolver: IResolver
+    guard: AddressGuard
+    limits: Limits
+    identity: IIdentity
+    agent: Callable[[], Any]
+
+
+class IPeerSourceMaker(Interface):
+    """A plugin: makes a peer source."""
+
+    name: str = Attribute("A word for reports and options, as 'trackers'.")
+
+    def make(context: SourceContext) -> IPeerSource:  # type: ignore[misc]
+        """The source, made once a process. It opens nothing before its first `find`."""

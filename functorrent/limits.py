@@ -1,0 +1,155 @@
+"""Every cap and time limit: value, unit, reason, and what others use.
+
+A number that a stranger can influence is compared with one of these before it allocates or waits.
+Figures of others are from FIELD.md (their sources, read November 2026).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The caps and deadlines of one fetcher; sizes in bytes, times in seconds."""
+
+    # -- metadata (BEP 9) ------------------------------------------------------------------
+    #: Largest info dictionary taken. Honest ones of 24 MB exist (libtorrent#2014);
+    #: rqbit 32 MiB, rain and libtorrent 30, anacrolix 16, demagnetize none.
+    max_metadata: int = 32 * MIB
+    #: All blocks being assembled in the process; the least complete gives way.
+    max_assembling: int = 128 * MIB
+    #: Requests outstanding to one peer at first. A libtorrent seeder queues what goes over
+    #: about ten until its one-second tick.
+    window_start: int = 8
+    #: ... and at most (also never above the peer's reqq). webtorrent and anacrolix ask for all.
+    window_max: int = 64
+    #: An answer slower than this is no reason to widen the window.
+    quick_answer: float = 0.25
+    #: Below this round trip a wider window gains nothing and risks the seeder's queue.
+    window_gain: float = 0.02
+    #: Rejects of one peer after which it is of no use.
+    max_rejects: int = 3
+    #: Bytes of one info dictionary parsed in the reactor at once; larger ones go in slices.
+    parse_at_once: int = 256 * KIB
+    #: Tokens of one info dictionary (libtorrent metadata_token_limit: 2.5 million).
+    info_tokens: int = 3_000_000
+
+    # -- peer wire (BEP 3, 10) -------------------------------------------------------------
+    #: An extended message that is buffered; ut_metadata needs 16 KiB and a header,
+    #: long extended handshakes of odd clients a few KiB. demagnetize 64 KiB.
+    max_extended: int = 64 * KIB
+    #: Any other message is skipped without being buffered up to this size: a bitfield of
+    #: 2 MiB stands for 16 million pieces. Above it the peer lies.
+    max_skipped: int = 2 * MIB
+    #: Depth of nested bencode in control messages (libtorrent 100; ours need 3).
+    bencode_depth: int = 32
+    #: Values in one control message (a tracker's dictionary peers: 4 values a peer).
+    bencode_items: int = 20_000
+    #: Extensions one peer may offer in ``m``.
+    max_extensions: int = 128
+    #: Bytes waiting to be sent to one peer before it is dropped as one that does not read.
+    max_unsent: int = 256 * KIB
+    #: Metadata blocks served to one peer a second, after a burst of `serve_burst`.
+    serve_rate: float = 50.0
+    serve_burst: int = 128
+    #: Bytes of an extended handshake's ``v`` kept.
+    max_client_name: int = 128
+
+    # -- dialing ---------------------------------------------------------------------------
+    #: Sockets to peers in the whole process (also bounded by RLIMIT_NOFILE).
+    max_connections: int = 2000
+    #: Dials and connections of one magnet at once (demagnetize 30, rain 80, rqbit 128).
+    max_peers_per_magnet: int = 40
+    #: Peers remembered for one magnet; a hostile tracker can name any number.
+    max_candidates: int = 1000
+    #: Unanswered dials to one address at once, until one of them is answered.
+    max_unanswered_per_host: int = 16
+    #: Connect: libtorrent 15 s, anacrolix 20 s shrinking to 3, rain 5.
+    connect_timeout: float = 5.0
+    #: ... when many candidates wait for a socket.
+    connect_timeout_min: float = 1.5
+    #: From connected to the peer's handshake: rain 10 s, anacrolix 4, libtorrent 10.
+    handshake_timeout: float = 5.0
+    #: Without useful bytes: rain snubs after 20 s, rqbit 10.
+    progress_timeout: float = 5.0
+    #: For a lone peer that does send, if slowly.
+    lone_progress_timeout: float = 20.0
+    #: Useful bytes a second below which a peer counts as stalled (a partial frame trickled).
+    min_rate: float = 256.0
+    #: Inbound connections at once that have not said which torrent they want.
+    max_pending_inbound: int = 200
+    #: Inbound connections at once.
+    max_inbound: int = 1000
+    #: A plugin may ask to keep a peer that lacks metadata this long at most.
+    max_keep_open: float = 60.0
+
+    # -- scheduling ------------------------------------------------------------------------
+    #: Magnets in exchange at once.
+    jobs: int = 200
+    #: Whole fetch.
+    timeout: float = 60.0
+    #: Wait for callers when every peer was tried, where we listen and were announced.
+    linger: float = 10.0
+    #: With nothing but unanswered dials a magnet gives its slot up after this.
+    slot_patience: float = 0.5
+    #: Magnets that gave their slot up and still wait; bounds memory.
+    max_parked: int = 5000
+
+    # -- trackers --------------------------------------------------------------------------
+    #: UDP announces in flight in the process: bursts are lost in socket buffers.
+    udp_in_flight: int = 100
+    #: Retransmissions (BEP 15 says 15 * 2**n; a lost packet should not cost 15 s).
+    udp_retransmit: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0)
+    #: A connection id is good for 60 s (BEP 15); renewed a little earlier.
+    udp_connection_id_life: float = 55.0
+    #: Bytes of receive buffer asked of the kernel for the UDP sockets.
+    udp_receive_buffer: int = 4 * MIB
+    #: Trackers of one magnet asked at once.
+    trackers_at_once: int = 10
+    #: Trackers of one magnet used at all; a hostile magnet can name any number.
+    max_trackers: int = 100
+    #: Announces in flight to one HTTP tracker.
+    http_in_flight: int = 50
+    #: HTTP trackers are asked this long after UDP ones.
+    http_hedge: float = 0.3
+    #: One HTTP announce, redirects included.
+    http_timeout: float = 15.0
+    #: Redirects followed.
+    http_redirects: int = 3
+    #: Body of an announce, compressed and decompressed alike (libtorrent 1 MiB, rain 2).
+    http_body: int = 1 * MIB
+    #: Peers taken of one announce.
+    max_peers_per_announce: int = 1000
+    #: Shortest and longest interval believed.
+    min_interval: float = 30.0
+    max_interval: float = 86_400.0
+    #: (tracker, infohash) pairs whose interval is remembered.
+    remembered_announces: int = 50_000
+    #: At exit, for `stopped` to be sent.
+    stop_timeout: float = 0.5
+
+    # -- names -----------------------------------------------------------------------------
+    #: One name's resolution.
+    resolve_timeout: float = 5.0
+    #: Threads and names waiting for one.
+    resolve_threads: int = 10
+    resolve_queue: int = 1000
+    #: How long an answer, and a failure, is remembered; and how many.
+    resolve_ttl: float = 300.0
+    resolve_failure_ttl: float = 60.0
+    resolve_cache: int = 10_000
+
+    # -- magnets ---------------------------------------------------------------------------
+    #: Characters of one magnet; honest ones have a few thousand.
+    max_magnet: int = 64 * KIB
+    #: Values of one repeated key.
+    max_magnet_values: int = 500
+    #: Ranges and files of `so` (BEP 53).
+    max_select: int = 10_000
+
+
+DEFAULT_LIMITS = Limits()
