@@ -1,0 +1,1 @@
+"""The tests of functorrent, one module for each of its modules."""
