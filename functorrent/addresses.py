@@ -12,13 +12,27 @@ from functools import lru_cache
 
 from functorrent.errors import AddressNotAllowed
 
-_CGNAT = ipaddress.ip_network("100.64.0.0/10")
+#: What --allow-local lifts: loopback, private, link-local, CGNAT (RFC 6598), and their IPv6 kin.
+_LOCAL = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+        "64:ff9b:1::/48",
+    )
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
-_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-_BROADCAST = ipaddress.ip_address("255.255.255.255")
 _TEREDO = ipaddress.ip_network("2001::/32")
 _V4_COMPATIBLE = ipaddress.ip_network("::/96")
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -36,18 +50,6 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if address in _V4_COMPATIBLE and int(address) > 1:
         return ipaddress.IPv4Address(int(address))
     return None
-
-
-def _is_local(address: _Address) -> bool:
-    """Loopback, private, unique-local, link-local and CGNAT: what --allow-local lifts."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address.is_loopback or address.is_private or address.is_link_local or address in _CGNAT
-    return (
-        address.is_loopback
-        or address.is_link_local
-        or address in _NAT64_LOCAL
-        or (address.is_private and not address.is_unspecified)
-    )
 
 
 @lru_cache(maxsize=65536)
@@ -71,8 +73,9 @@ def classify(host: str) -> str:
         return "not an address of a host"
     if address == _BROADCAST:
         return "the broadcast address"
-    if _is_local(address):
+    if any(address in network for network in _LOCAL):
         return "local"
+    # is_global alone is not enough: 240.0.0.0/4 and site-local addresses differ between versions.
     if address.is_reserved or not address.is_global:
         return "a reserved address"
     return "global"
@@ -114,7 +117,6 @@ class AddressGuard:
         """Raise AddressNotAllowed unless a peer or server at `host`:`port` may be reached."""
         if not 0 < port < 65536:
             raise AddressNotAllowed(f"{host} port {port}", "without a usable port")
-        if port in self._own_ports and (host in self._own_hosts or classify(host) == "local" and
-                                        ipaddress.ip_address(host).is_loopback):
-            raise AddressNotAllowed(host, "ourselves")
         self.check_host(host, trusted=trusted)
+        if port in self._own_ports and host in self._own_hosts:
+            raise AddressNotAllowed(host, "ourselves")
