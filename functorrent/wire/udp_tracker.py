@@ -147,7 +147,8 @@ def decode_head(data: bytes) -> tuple[int, int]:
     """The action and the transaction id of an answer. Raises TrackerProtocolError."""
     if len(data) < _HEAD.size:
         raise TrackerProtocolError(f"an answer of {len(data)} bytes; the shortest has {_HEAD.size}")
-    return _HEAD.unpack_from(data)  # type: ignore[return-value]
+    action, transaction_id = _HEAD.unpack_from(data)
+    return action, transaction_id
 
 
 def decode_answer(data: bytes) -> Answer:
@@ -163,7 +164,9 @@ def decode_answer(data: bytes) -> Answer:
             return AnnounceAnswer(transaction_id, interval, leechers, seeders, data[_ANNOUNCE_ANSWER.size :])
         if len(data) == _HEAD.size:
             return ErrorAnswer(transaction_id, b"")
-        raise TrackerProtocolError(f"an announce answer of {len(data)} bytes; it needs {_ANNOUNCE_ANSWER.size}")
+        raise TrackerProtocolError(
+            f"an announce answer of {len(data)} bytes; it needs {_ANNOUNCE_ANSWER.size}"
+        )
     if action == CONNECT:
         if len(data) < _CONNECT_ANSWER.size:
             raise TrackerProtocolError(

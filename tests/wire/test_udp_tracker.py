@@ -60,9 +60,20 @@ class Requests(SynchronousTestCase):
         self.assertEqual(data[80:84], b"\x00\x00\x00\x03")
 
     @quick
-    @given(u64, u32, twenty, twenty, st.integers(0, 65535), st.integers(0, 3), u64, u32, st.binary(max_size=30))
+    @given(
+        u64, u32, twenty, twenty, st.integers(0, 65535), st.integers(0, 3), u64, u32, st.binary(max_size=30)
+    )
     def test_both_directions(
-        self, cid: int, tid: int, ih: bytes, pid: bytes, port: int, event: int, left: int, key: int, opt: bytes
+        self,
+        cid: int,
+        tid: int,
+        ih: bytes,
+        pid: bytes,
+        port: int,
+        event: int,
+        left: int,
+        key: int,
+        opt: bytes,
     ) -> None:
         request = AnnounceRequest(cid, tid, ih, pid, port, event, 0, left, 0, key, 200, opt)
         self.assertEqual(decode_request(request.encode()), request)
@@ -126,7 +137,9 @@ class Answers(SynchronousTestCase):
 
     def test_unknown_action(self) -> None:
         for action in (2, 4, 0xFFFFFFFF):
-            error = self.assertRaises(TrackerProtocolError, decode_answer, action.to_bytes(4, "big") + bytes(20))
+            error = self.assertRaises(
+                TrackerProtocolError, decode_answer, action.to_bytes(4, "big") + bytes(20)
+            )
             self.assertIn(str(action), str(error))
 
     def test_the_head(self) -> None:
