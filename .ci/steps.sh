@@ -1,0 +1,181 @@
+# The steps of .ci/run, one function each. Sourced: $ROOT, $WORK and the shell's options come from there.
+
+# Run one step and say how long it took. Called plainly (not in an `if`), so that `set -e` holds in it.
+step() {
+    local started=$SECONDS
+    printf '\n== %s\n' "$1"
+    "step_$1" </dev/null
+    printf -- '-- %s: passed in %d s\n' "$1" $((SECONDS - started))
+}
+
+# The newest Python that will do, of those on the path.
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
+        if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+        then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo 'Python 3.11 or newer is needed' >&2
+    return 1
+}
+
+new_venv() {
+    local python
+    python=$(find_python)
+    # Debian splits ensurepip off; its own Python cannot make a venv without it.
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        apt_install python3-venv
+    fi
+    "$python" -m venv "$1"
+}
+
+pip_install() { # VENV ARGUMENT...
+    local venv=$1
+    shift
+    "$venv/bin/python" -m pip install --quiet --retries 3 --timeout 60 "$@"
+}
+
+apt_install() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "please install these yourself: $*" >&2
+        return 1
+    fi
+    # A service that a package starts would take the ports; 101 says "not allowed".
+    local policy=/usr/sbin/policy-rc.d made=
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        made=1
+    fi
+    apt-get update -qq
+    apt-get install -qq -y --no-install-recommends "$@" >"$WORK/apt.log" 2>&1 || {
+        cat "$WORK/apt.log" >&2
+        [ -z "$made" ] || rm -f "$policy"
+        return 1
+    }
+    [ -z "$made" ] || rm -f "$policy"
+}
+
+# The real programs of tests/integration.
+step_programs() {
+    local missing=()
+    command -v opentracker >/dev/null || missing+=(opentracker)
+    command -v aria2c >/dev/null || missing+=(aria2)
+    command -v transmission-daemon >/dev/null || missing+=(transmission-daemon)
+    if [ ${#missing[@]} -gt 0 ]; then
+        echo "installing ${missing[*]}"
+        apt_install "${missing[@]}"
+    fi
+    opentracker -h 2>&1 | head -n 1 || true
+    aria2c --version | head -n 1
+    transmission-daemon --version 2>&1 | head -n 1
+}
+
+# The developer's environment, as CONTRIBUTING.md says: an editable install.
+step_environment() {
+    new_venv "$WORK/venv"
+    pip_install "$WORK/venv" --editable '.[test,dev]'
+    "$WORK/venv/bin/python" -VV
+    "$WORK/venv/bin/python" -m pip list 2>/dev/null | grep -iE '^(twisted|treq|libtorrent|pytest|mypy|ruff) '
+}
+
+step_lint() {
+    "$WORK/venv/bin/ruff" check .
+    "$WORK/venv/bin/ruff" format --check .
+}
+
+step_types() {
+    "$WORK/venv/bin/mypy"
+}
+
+# Fragments are well formed and make a changelog.
+step_changelog() {
+    "$WORK/venv/bin/towncrier" build --draft --version 0.0.0 --date 2000-01-01 >"$WORK/changelog.md"
+    cat "$WORK/changelog.md"
+    grep -q '^- ' "$WORK/changelog.md" || ! ls changelog.d/*.*.md >/dev/null 2>&1
+}
+
+# README's test command, on the unit tests alone.
+step_unit() {
+    run_trial "$WORK/venv"
+}
+
+# trial exits 0 when it ran nothing, so its count is looked at, too.
+run_trial() { # VENV
+    local folder
+    folder=$(mktemp -d "$WORK/trial.XXXXXX")
+    timeout 300 "$1/bin/python" -m twisted.trial --temp-directory "$folder/t" --reporter=text tests \
+        2>&1 | tee "$folder/log" | tail -n 60
+    local ran
+    ran=$(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$folder/log")
+    if [ "${ran:-0}" -lt 100 ]; then
+        echo "trial ran only ${ran:-no} tests" >&2
+        return 1
+    fi
+}
+
+# Both kinds of install, and what the wheel holds.
+step_packaging() {
+    "$WORK/venv/bin/python" -m build --outdir "$WORK/dist" . >"$WORK/build.log" 2>&1 || {
+        cat "$WORK/build.log" >&2
+        return 1
+    }
+    "$WORK/venv/bin/python" .ci/check_wheel.py "$WORK"/dist/*.whl
+    new_venv "$WORK/plain"
+    pip_install "$WORK/plain" "$WORK"/dist/*.whl
+    lists_metafetch "$WORK/venv" editable
+    lists_metafetch "$WORK/plain" plain
+    "$WORK/plain/bin/functorrent" --version
+}
+
+# From another folder, or the checkout itself would do.
+lists_metafetch() { # VENV KIND
+    local tool
+    for tool in twistd twist; do
+        (cd / && "$1/bin/$tool" --help) >"$WORK/help.txt" 2>&1
+        if ! grep -q '^ *metafetch ' "$WORK/help.txt"; then
+            echo "$tool --help does not list metafetch in the $2 install" >&2
+            cat "$WORK/help.txt" >&2
+            return 1
+        fi
+        echo "$2 install: $tool --help lists metafetch"
+    done
+}
+
+# README's two commands, word for word, in a clone of their own.
+step_readme() {
+    git clone --quiet "$ROOT" "$WORK/clone"
+    python3 .ci/readme_commands.py README.md >"$WORK/commands.sh"
+    while IFS= read -r command; do
+        printf '$ %s\n' "$command"
+        (cd "$WORK/clone" && timeout 300 bash -c "$command") >"$WORK/command.log" 2>&1 || {
+            tail -n 60 "$WORK/command.log" >&2
+            return 1
+        }
+        tail -n 5 "$WORK/command.log"
+    done <"$WORK/commands.sh"
+}
+
+# The oldest versions that setup.cfg claims.
+step_minimums() {
+    new_venv "$WORK/minimums"
+    python3 .ci/minimums.py setup.cfg >"$WORK/minimums.txt"
+    cat "$WORK/minimums.txt"
+    pip_install "$WORK/minimums" --constraint "$WORK/minimums.txt" '.[test]'
+    run_trial "$WORK/minimums"
+}
+
+# Everything, real programs included, where a skip is a failure; then branch coverage.
+step_tests() {
+    local status=0
+    FUNCTORRENT_REQUIRE_REAL=1 COVERAGE_FILE="$WORK/coverage" \
+        timeout 1200 "$WORK/venv/bin/coverage" run -m pytest --timeout 180 -p no:cacheprovider --durations 10 \
+        2>&1 | tee "$WORK/pytest.log" || status=$?
+    [ "$status" = 0 ] || return "$status"
+    COVERAGE_FILE="$WORK/coverage" "$WORK/venv/bin/coverage" json --quiet -o "$WORK/coverage.json"
+    "$WORK/venv/bin/python" .ci/check_coverage.py "$WORK/coverage.json" \
+        functorrent/wire=95 functorrent/fetch=95
+}
