@@ -179,7 +179,7 @@ class GuardedResolver:
 
     def _fail(self, lookup: _Lookup, why: str) -> None:
         self._remember(lookup.name, _Answer((), why, self._limits.resolve_failure_ttl))
-        self._finish(lookup, Failure(NameNotResolved(why)))  # type: ignore[no-untyped-call]
+        self._finish(lookup, Failure(NameNotResolved(why)))
 
     def _finish(self, lookup: _Lookup, result: Any) -> None:
         if self._lookups.get(lookup.name) is lookup:
@@ -207,7 +207,7 @@ class GuardedResolver:
         self._stopped = True
         for lookup in list(self._lookups.values()):
             gone = NameNotResolved(f"{lookup.name}: shutting down")
-            self._finish(lookup, Failure(gone))  # type: ignore[no-untyped-call]
+            self._finish(lookup, Failure(gone))
         pool, self._pool = self._pool, None
         if pool is None:
             return succeed(None)
