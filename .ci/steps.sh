@@ -32,10 +32,11 @@ new_venv() {
     "$python" -m venv "$1"
 }
 
+# -qq: errors only; a machine whose pip.conf names folders that are not there has pages of warnings.
 pip_install() { # VENV ARGUMENT...
     local venv=$1
     shift
-    "$venv/bin/python" -m pip install --quiet --retries 3 --timeout 60 "$@"
+    "$venv/bin/python" -m pip install -qq --retries 3 --timeout 60 "$@"
 }
 
 apt_install() {
