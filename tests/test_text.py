@@ -85,7 +85,10 @@ class RedactTests(SynchronousTestCase):
             ("http://t.example/deadbee5/announce", "http://t.example/***/announce"),
             ("http://t.example/1234567/announce", "http://t.example/1234567/announce"),
             (f"http://t.example/announce.php?passkey={key}", "http://t.example/announce.php?passkey=***"),
-            ("http://t.example/a?torrent_pass=x&b=1&authkey=y", "http://t.example/a?torrent_pass=***&b=1&authkey=***"),
+            (
+                "http://t.example/a?torrent_pass=x&b=1&authkey=y",
+                "http://t.example/a?torrent_pass=***&b=1&authkey=***",
+            ),
             ("http://t.example/a?UID=5;Token=q#sid=9", "http://t.example/a?UID=***;Token=***#sid=***"),
             ("http://t.example/a;passkey=x/announce", "http://t.example/a;passkey=***/announce"),
             (f"http://t.example/a?whatever={key}", "http://t.example/a?whatever=***"),

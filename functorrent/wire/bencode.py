@@ -88,13 +88,11 @@ def decode_prefix(
                         length = _length(data[pos:colon], pos)
                     pos = colon + 1
                     end = pos + length
-                if end >= size:
-                    raise BencodeError(TRUNCATED)
                 key = data[pos:end]
                 if key in box:
                     raise BencodeError(f"the key {key[:40]!r} stands twice in a dictionary")
                 pos = end
-                byte = data[pos]
+                byte = data[pos]  # an IndexError where the key ends behind the data
             items -= 1
             if items < 0:
                 raise BencodeError("too many values")

@@ -18,9 +18,7 @@ _V6 = Struct("!16sH")
 def parse_v4(data: bytes) -> list[PeerAddress]:
     """The IPv4 peers in `data`, 6 bytes each, as sent (port 0 too); stray bytes at the end dropped."""
     whole = len(data) - len(data) % V4_LENGTH
-    return [
-        PeerAddress(f"{a}.{b}.{c}.{d}", port) for a, b, c, d, port in _V4.iter_unpack(data[:whole])
-    ]
+    return [PeerAddress(f"{a}.{b}.{c}.{d}", port) for a, b, c, d, port in _V4.iter_unpack(data[:whole])]
 
 
 def parse_v6(data: bytes) -> list[PeerAddress]:

@@ -123,7 +123,6 @@ class ScanSteps:
 def _scan(
     data: bytes, depth: int, items: int, reduce: Reduce | None, pause: int
 ) -> Generator[None, None, Scan]:
-    size = len(data)
     index = data.index
     small = SMALL.get
     warnings: set[str] = set()
@@ -143,6 +142,7 @@ def _scan(
     value: Any
     try:
         while True:
+            # Also where a byte string ends behind the data: an IndexError.
             byte = data[pos]
             if byte == 0x65:  # 'e'
                 pos += 1
@@ -168,11 +168,9 @@ def _scan(
                             length = _lenient_length(data[pos:colon], pos, warnings)
                         pos = colon + 1
                         end = pos + length
-                    if end >= size:
-                        raise BencodeError(TRUNCATED)
                     key = data[pos:end]
-                    if key <= previous and box:
-                        warnings.add(REPEATED if key in box else UNSORTED)
+                    if key < previous:
+                        warnings.add(UNSORTED)
                     previous = key
                     pos = end
                     byte = data[pos]
@@ -204,8 +202,6 @@ def _scan(
                             length = _lenient_length(data[pos:colon], pos, warnings)
                         pos = colon + 1
                         end = pos + length
-                    if end > size:
-                        raise BencodeError(TRUNCATED)
                     value = data[pos:end]
                     pos = end
                 elif byte in OPENERS:
