@@ -60,7 +60,10 @@ CLOCKS = frozenset(
         "datetime.date.today",
     }
 )
-CLOCK_PLACES: Mapping[str, frozenset[str]] = {}
+CLOCK_PLACES: Mapping[str, frozenset[str]] = {
+    # Where a clock is chosen and handed on.
+    "cli": frozenset({"time.monotonic"}),
+}
 
 #: Never, anywhere: by dotted name, with the reason.
 FORBIDDEN = {
