@@ -17,11 +17,15 @@ def from_text(text: str) -> bytes:
     """
     if len(text) == 40:
         return _from_hex(text)
-    if len(text) == 32:
+    # isascii: upper() makes plain letters of some others (a dotless i, a long s).
+    if len(text) == 32 and text.isascii():
         try:
-            return base64.b32decode(text.upper())
-        except (binascii.Error, ValueError):
+            digest = base64.b32decode(text.upper())
+        except ValueError:
             raise ValueError("not base32") from None
+        # Padded base32 of 32 characters stands for fewer bytes.
+        if len(digest) == V1_LENGTH:
+            return digest
     raise ValueError("neither 40 hex digits nor 32 of base32")
 
 
@@ -36,7 +40,7 @@ def _from_hex(text: str) -> bytes:
     # bytes.fromhex skips blanks; unhexlify does not.
     try:
         return binascii.unhexlify(text)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise ValueError("not hex digits") from None
 
 
