@@ -131,7 +131,8 @@ class TrackerTests(SynchronousTestCase):
         tiers = (("http://a/",), ("http://b/", "http://d/"), ("http://c/",), ("http://e/",))
         self.assertEqual(magnet.trackers, tiers)
         self.assertEqual(magnet.all_trackers(), [f"http://{x}/" for x in "abdce"])
-        self.assertEqual(parse("TR=http://a/", "tR.0=http://b/").trackers, (("http://a/",), ("http://b/",)))
+        magnet = parse("TR=http://a/", "tR.0=http://b/", "tr.00=http://c/")
+        self.assertEqual(magnet.trackers, (("http://a/",), ("http://b/", "http://c/")))
 
     def test_escapes(self) -> None:
         """Percent escapes are undone once; bad ones and plus signs are left as they are."""
@@ -225,6 +226,7 @@ class OtherKeysTests(SynchronousTestCase):
     def test_length(self) -> None:
         """xl: a plain number, else nothing."""
         self.assertEqual(parse("xl=0").length, 0)
+        self.assertEqual(parse("xl=" + "9" * 19).length, 10**19 - 1)
         self.assertEqual(parse("xl=x", "xl=1234567890123").length, 1234567890123)
         for bad in ("", "-1", "+1", "1_0", "1.5", "٣", "9" * 20):
             self.assertIsNone(parse("xl=" + bad).length)

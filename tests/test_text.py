@@ -65,6 +65,7 @@ class RedactTests(SynchronousTestCase):
         for url in [
             "http://tracker.example/announce",
             "udp://tracker.example:1337",
+            "udp://a-tracker-of-a-long-name.example:1337",
             "udp://tracker.example:1337/announce",
             "https://[2001:db8::1]:443/announce.php?compact=1&numwant=200&x=",
             "http://tracker.example/a/b/announce?compact_allowed_or_not=1",
