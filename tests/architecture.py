@@ -63,6 +63,7 @@ CLOCKS = frozenset(
 CLOCK_PLACES: Mapping[str, frozenset[str]] = {
     # Where a clock is chosen and handed on.
     "cli": frozenset({"time.monotonic"}),
+    "tap": frozenset({"time.monotonic", "time.time"}),
 }
 
 #: Never, anywhere: by dotted name, with the reason.
