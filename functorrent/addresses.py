@@ -28,45 +28,62 @@ _LOCAL = tuple(
         "64:ff9b:1::/48",
     )
 )
+#: What no peer has, though is_global says yes to it, in all versions of Python or in some.
+_RESERVED = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "192.88.99.0/24",  # 6to4 relays, withdrawn (RFC 7526)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+)
+#: All that IANA gives out for global unicast; site-local and IPv4-compatible addresses lie outside.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_TEREDO = ipaddress.ip_network("2001::/32")
-_V4_COMPATIBLE = ipaddress.ip_network("::/96")
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
+#: Characters of the longest literal, its scope (an interface's name) included.
+_LONGEST = 64
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that a translating or tunnelling IPv6 address stands for."""
+def _embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
+    """The IPv4 addresses that a translating or tunnelling IPv6 address stands for."""
     if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
+        return (address.ipv4_mapped,)
     if address.sixtofour is not None:
-        return address.sixtofour
+        return (address.sixtofour,)
     if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if address in _TEREDO and address.teredo is not None:
-        return address.teredo[1]
-    if address in _V4_COMPATIBLE and int(address) > 1:
-        return ipaddress.IPv4Address(int(address))
-    return None
+        return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),)
+    # Teredo: packets go to the server as well as to the client.
+    return address.teredo or ()
 
 
-@lru_cache(maxsize=65536)
 def classify(host: str) -> str:
     """What an IP literal is: ``"global"``, ``"local"``, or words for why it is never allowed.
 
     Raises ValueError where `host` is no IP literal.
     """
+    # A scope may be endless, and what is classified is remembered.
+    if len(host) > _LONGEST:
+        raise ValueError("too long for an IP address")
+    return _classify(host)
+
+
+@lru_cache(maxsize=65536)
+def _classify(host: str) -> str:
     address: _Address = ipaddress.ip_address(host)
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return "an address with a scope"
-        inner = _embedded(address)
-        if inner is not None:
-            kind = classify(str(inner))
-            return kind if kind in ("global", "local") else f"{kind} inside an IPv6 address"
-        # is_global is true for multicast of global scope, so this comes first.
+        inner = [_classify(str(each)) for each in _embedded(address)]
+        if inner:
+            kind = next((kind for kind in inner if kind not in ("global", "local")), None)
+            if kind is not None:
+                return f"{kind} inside an IPv6 address"
+            return "local" if "local" in inner else "global"
+    # is_global is true for multicast of global scope, so this comes first.
     if address.is_multicast:
         return "a multicast address"
     if address.is_unspecified or address in _THIS_NETWORK:
@@ -75,28 +92,41 @@ def classify(host: str) -> str:
         return "the broadcast address"
     if any(address in network for network in _LOCAL):
         return "local"
-    # is_global alone is not enough: 240.0.0.0/4 and site-local addresses differ between versions.
-    if address.is_reserved or not address.is_global:
+    if address.version == 6 and address not in _GLOBAL_UNICAST:
+        return "a reserved address"
+    if address.is_reserved or not address.is_global or any(address in network for network in _RESERVED):
         return "a reserved address"
     return "global"
+
+
+def _identity(host: str) -> _Address | None:
+    """The address a literal means, however it is written; None for what is no literal."""
+    try:
+        address: _Address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _embedded(address)
+        return inner[-1] if inner else address
+    return address
 
 
 class AddressGuard:
     """Says of each address whether we may use it.
 
     `allow_local` lets loopback, private, unique-local, link-local and CGNAT addresses pass
-    (``--allow-local``). `is_own(host, port)` names our own listeners, which are always refused.
+    (``--allow-local``). Our own listeners (see `set_own`) are always refused.
     """
 
     def __init__(self, allow_local: bool = False) -> None:
         self.allow_local = allow_local
         self._own_ports: set[int] = set()
-        self._own_hosts: frozenset[str] = frozenset()
+        self._own: frozenset[_Address | None] = frozenset()
 
     def set_own(self, ports: set[int], hosts: frozenset[str]) -> None:
         """Our listeners: their ports, and the IP literals by which this machine is known."""
         self._own_ports = ports
-        self._own_hosts = hosts
+        self._own = frozenset(_identity(host) for host in hosts) - {None}
 
     def check_host(self, host: str, *, trusted: bool = False) -> None:
         """Raise AddressNotAllowed unless the IP literal `host` may be reached.
@@ -106,7 +136,7 @@ class AddressGuard:
         try:
             kind = classify(host)
         except ValueError:
-            raise AddressNotAllowed(host, "not an IP address") from None
+            raise AddressNotAllowed(host[:_LONGEST], "not an IP address") from None
         if kind == "global" or (kind == "local" and (self.allow_local or trusted)):
             return
         if kind == "local":
@@ -116,7 +146,7 @@ class AddressGuard:
     def check(self, host: str, port: int, *, trusted: bool = False) -> None:
         """Raise AddressNotAllowed unless a peer or server at `host`:`port` may be reached."""
         if not 0 < port < 65536:
-            raise AddressNotAllowed(f"{host} port {port}", "without a usable port")
+            raise AddressNotAllowed(f"{host[:_LONGEST]} port {port}", "without a usable port")
         self.check_host(host, trusted=trusted)
-        if port in self._own_ports and host in self._own_hosts:
+        if port in self._own_ports and _identity(host) in self._own:
             raise AddressNotAllowed(host, "ourselves")
