@@ -39,7 +39,7 @@ from functorrent.addresses import AddressGuard
 from functorrent.errors import AddressNotAllowed, TrackerProtocolError
 from functorrent.interfaces import IResolver
 from functorrent.limits import Limits
-from functorrent.sources.http import HttpFailed, HttpUnreachable
+from functorrent.sources.http import HttpFailed, HttpTimedOut, HttpUnreachable
 
 #: Bytes of response headers (and framing) beside the body; twisted.web bounds a line, not their number.
 _HEADERS = 64 * 1024
@@ -253,7 +253,7 @@ def explain(failure: Failure) -> HttpFailed:
     if isinstance(error, ConnectionRefusedError):
         return HttpUnreachable("connection refused")
     if isinstance(error, TimeoutError):
-        return HttpUnreachable("no answer")
+        return HttpTimedOut("no answer")
     if isinstance(error, ConnectError | DNSLookupError):
         return HttpUnreachable("no connection")
     module = type(error).__module__

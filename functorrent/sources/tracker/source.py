@@ -1,0 +1,89 @@
+"""Trackers as a peer source: the built-in example of `IPeerSourceMaker`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from zope.interface import implementer
+
+from functorrent.interfaces import IPeerSink, IPeerSource, IPeerSourceMaker, SourceContext, SourceReport
+from functorrent.sources.tracker.desk import Desk
+from functorrent.sources.tracker.lookup import Lookup
+
+if TYPE_CHECKING:
+    from functorrent.magnet import Magnet
+
+_HASH = 20
+
+
+@implementer(IPeerSource)
+class TrackerSource:
+    """HTTP, HTTPS and UDP trackers of all magnets. Opens nothing before the first `find`.
+
+    `trusted_trackers`: URLs the user typed, whose hosts may be local.
+    """
+
+    name = "trackers"
+
+    def __init__(self, context: SourceContext, trusted_trackers: frozenset[str] = frozenset()) -> None:
+        self._desk = Desk(context, trusted_trackers)
+        self._lookups: set[Lookup] = set()
+        self._stopped: Deferred[None] | None = None
+
+    def find(self, magnet: Magnet, sink: IPeerSink) -> Deferred[SourceReport]:
+        """Ask every tracker of `magnet` once; `sink` gets the peers as they come.
+
+        A v2 magnet is looked for by the first 20 bytes of its infohash (BEP 52).
+        """
+        infohash = magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
+        lookup = Lookup(self._desk, self._desk.plans.plan(magnet.trackers), infohash, sink)
+        if self._stopped is not None:
+            lookup.deferred.cancel()
+            return lookup.deferred
+        self._lookups.add(lookup)
+        lookup.deferred.addCallback(self._found, lookup)
+        lookup.start()
+        return lookup.deferred
+
+    def _found(self, report: SourceReport, lookup: Lookup) -> SourceReport:
+        self._lookups.discard(lookup)
+        return report
+
+    def ended(self, infohash: bytes) -> None:
+        """Send `stopped` to the trackers that accepted our `started` for this infohash."""
+        self._desk.ended(infohash)
+
+    def stop(self) -> Deferred[None]:
+        """Cancel what runs, send what `stopped` are owed, and close, in `Limits.stop_timeout` seconds."""
+        if self._stopped is not None:
+            waiting: Deferred[None] = Deferred()
+            self._stopped.addCallback(lambda _: waiting.callback(None))
+            return waiting
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
+        for lookup in list(self._lookups):
+            lookup.deferred.cancel()
+        desk = self._desk
+        desk.all_ended()
+        said: Deferred[Any] = DeferredList([desk.udp.drain(), desk.http.drain()], consumeErrors=True)
+        said.addTimeout(desk.limits.stop_timeout, desk.clock, onTimeoutCancel=lambda *_: None)
+        said.addCallback(self._close)
+        return said.addCallback(stopped.callback)
+
+    def _close(self, _: object) -> Deferred[None]:
+        self._desk.http.close()
+        return self._desk.udp.close()
+
+
+@implementer(IPeerSourceMaker)
+class TrackerSourceMaker:
+    """The plugin; `trusted_trackers`: URLs the user typed (``--tracker``)."""
+
+    name = "trackers"
+
+    def __init__(self, trusted_trackers: frozenset[str] = frozenset()) -> None:
+        self._trusted = trusted_trackers
+
+    def make(self, context: SourceContext) -> TrackerSource:
+        return TrackerSource(context, self._trusted)

@@ -1,0 +1,76 @@
+"""The UDP sockets: one for each address family, opened when first written to."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import DatagramProtocol
+
+#: Largest datagram taken: 1000 peers over IPv4 are 6 KB, over IPv6 18.
+_MAX_DATAGRAM = 20 * 1024
+#: Errors of sending that are a full buffer, so as good as a lost packet.
+_LOST = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EINTR))
+
+
+class _Receiver(DatagramProtocol):
+    noisy = False
+
+    def __init__(self, received: Callable[[bytes, Any], None]) -> None:
+        self.datagramReceived = received  # type: ignore[assignment]
+
+
+class UdpSockets:
+    """`received(data, (host, port))` gets every datagram; `receive_buffer` is asked of the kernel."""
+
+    def __init__(self, reactor: Any, receive_buffer: int, received: Callable[[bytes, Any], None]) -> None:
+        self._reactor = reactor
+        self._receive_buffer = receive_buffer
+        self._received = received
+        self._ports: list[Any] = []
+        self._send: dict[bool, Callable[[bytes, tuple[str, int]], Any]] = {}
+        self._closed = False
+
+    def write(self, address: tuple[str, int], data: bytes) -> str | None:
+        """Send a datagram; words for why it cannot go there at all, else None."""
+        if self._closed:
+            return "shutting down"
+        v6 = ":" in address[0]
+        try:
+            send = self._send.get(v6)
+            if send is None:
+                send = self._send[v6] = self._listen(v6)
+            send(data, address)
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                return "its URL is too long for a datagram"
+            if error.errno not in _LOST:
+                return f"it cannot be reached from here ({error.strerror})"
+        except CannotListenError:
+            return "no UDP socket can be opened here"
+        return None
+
+    def _listen(self, v6: bool) -> Callable[[bytes, tuple[str, int]], Any]:
+        protocol, interface = _Receiver(self._received), "::" if v6 else ""
+        port = self._reactor.listenUDP(0, protocol, interface=interface, maxPacketSize=_MAX_DATAGRAM)
+        self._ports.append(port)
+        try:
+            handle = port.getHandle()
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
+        except AttributeError:  # a port without a socket, as in tests
+            return port.write  # type: ignore[no-any-return]
+        except OSError:
+            pass  # a smaller buffer loses bursts, which retransmission mends
+        # IUDPTransport.write parses the address three times, for 3 us; ours is an IP literal already.
+        return handle.sendto  # type: ignore[no-any-return]
+
+    def close(self) -> Deferred[None]:
+        self._closed = True
+        ports, self._ports = self._ports, []
+        self._send.clear()
+        closing = DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        return closing.addCallback(lambda _: None)
