@@ -75,7 +75,7 @@ class SourceReport:
 class IWallClock(Interface):
     """The time of day, for what outlives the process. Durations come from IReactorTime."""
 
-    def now() -> float:  # type: ignore[misc]
+    def now() -> float:
         """Seconds since the epoch."""
 
 
@@ -88,37 +88,41 @@ class IPeerHandle(Interface):
     infohash: bytes = Attribute("The torrent (bytes of 20).")
     address: PeerAddress = Attribute("Where the peer is.")
     inbound: bool = Attribute("Whether the peer called us.")
+    congested: bool = Attribute(
+        "Whether what was sent waits to go out: send more once the session's `writable` is called, "
+        "if it has that method; a peer that does not read is hung up on."
+    )
 
-    def send(payload: bytes) -> None:  # type: ignore[misc]
+    def send(payload: bytes) -> None:
         """Send one message of this extension; dropped if the peer has not offered it (or has
         turned it off)."""
 
-    def progress() -> None:  # type: ignore[misc]
+    def progress() -> None:
         """The peer was of use: its progress deadline starts again."""
 
-    def keep_open(seconds: float) -> None:  # type: ignore[misc]
+    def keep_open(seconds: float) -> None:
         """Do not hang up for lack of metadata for so long (capped)."""
 
-    def abort(error: PeerError) -> None:  # type: ignore[misc]
+    def abort(error: PeerError) -> None:
         """Hang up; the peer is counted by ``error.outcome``."""
 
 
 class IPeerExtensionSession(Interface):
     """One extension on one connection."""
 
-    def handshake_items() -> Mapping[str, Any]:  # type: ignore[misc]
+    def handshake_items() -> Mapping[str, Any]:
         """What it adds to our extended handshake beside ``m`` (bencodable; str keys)."""
 
-    def peer_handshake(handshake: Handshake) -> None:  # type: ignore[misc]
+    def peer_handshake(handshake: Handshake) -> None:
         """The peer's BEP 3 handshake; called once, right after `IPeerExtension.connect`."""
 
-    def extended_handshake(handshake: ExtendedHandshake) -> None:  # type: ignore[misc]
+    def extended_handshake(handshake: ExtendedHandshake) -> None:
         """The peer's extended handshake; called for each one it sends."""
 
-    def message(payload: bytes) -> None:  # type: ignore[misc]
+    def message(payload: bytes) -> None:
         """One message of this extension, without its id."""
 
-    def closed(reason: PeerError | None) -> None:  # type: ignore[misc]
+    def closed(reason: PeerError | None) -> None:
         """The connection is gone; called once."""
 
 
@@ -127,7 +131,7 @@ class IPeerExtension(Interface):
 
     name: str = Attribute("Its name in the extended handshake's ``m``, as 'ut_pex'.")
 
-    def connect(peer: IPeerHandle) -> IPeerExtensionSession:  # type: ignore[misc]
+    def connect(peer: IPeerHandle) -> IPeerExtensionSession:
         """A peer that speaks BEP 10 is there, its handshake done. Returns the session for it."""
 
 
@@ -139,33 +143,39 @@ class IMetadataRequester(Interface):
 
     address: PeerAddress = Attribute("Where the peer is.")
 
-    def request(pieces: Iterable[int]) -> None:  # type: ignore[misc]
+    def request(pieces: Iterable[int]) -> None:
         """Ask the peer for these pieces of the info dictionary."""
 
-    def fail(error: PeerError) -> None:  # type: ignore[misc]
+    def progress() -> None:
+        """The peer sent what was wanted: its deadline starts again."""
+
+    def keep_open(seconds: float) -> None:
+        """There is nothing to ask for now: do not count that as the peer's silence."""
+
+    def fail(error: PeerError) -> None:
         """Hang up on it."""
 
 
 class IMetadataSink(Interface):
     """Takes in what peers send of one info dictionary; owned by ut_metadata."""
 
-    def offered(peer: IMetadataRequester, size: int, reqq: int | None) -> None:  # type: ignore[misc]
+    def offered(peer: IMetadataRequester, size: int, reqq: int | None) -> None:
         """A peer offers an info dictionary of `size` bytes, and answers `reqq` requests at once."""
 
-    def block(peer: IMetadataRequester, piece: int, block: bytes, total_size: int | None) -> None:  # type: ignore[misc]
+    def block(peer: IMetadataRequester, piece: int, block: bytes, total_size: int | None) -> None:
         """A peer sent a block. Raises PeerError where it lies."""
 
-    def rejected(peer: IMetadataRequester, piece: int) -> None:  # type: ignore[misc]
+    def rejected(peer: IMetadataRequester, piece: int) -> None:
         """A peer rejected a request. Raises PeerError where it is of no more use."""
 
-    def lost(peer: IMetadataRequester) -> None:  # type: ignore[misc]
+    def lost(peer: IMetadataRequester) -> None:
         """A peer that had offered is gone."""
 
 
 class IMetadataProvider(Interface):
     """Has whole info dictionaries to serve to peers."""
 
-    def info_bytes(infohash: bytes) -> bytes | None:  # type: ignore[misc]
+    def info_bytes(infohash: bytes) -> bytes | None:
         """The info dictionary of an infohash (bytes of 20), or None."""
 
 
@@ -175,7 +185,7 @@ class IMetadataProvider(Interface):
 class IPeerSink(Interface):
     """Takes in the peers of one magnet as a source finds them."""
 
-    def peers(addresses: Iterable[PeerAddress]) -> None:  # type: ignore[misc]
+    def peers(addresses: Iterable[PeerAddress]) -> None:
         """Further peers; strangers' words, checked and counted by the sink. Call it often."""
 
 
@@ -184,25 +194,25 @@ class IPeerSource(Interface):
 
     name: str = Attribute("A word for reports, as 'trackers'.")
 
-    def find(magnet: Magnet, sink: IPeerSink) -> Deferred[SourceReport]:  # type: ignore[misc]
+    def find(magnet: Magnet, sink: IPeerSink) -> Deferred[SourceReport]:
         """Look for peers of `magnet` until every way was tried once.
 
         Returns a Deferred of the `SourceReport`. Cancelled, it fires at once with the report so
         far (not with CancelledError), and leaves nothing running.
         """
 
-    def ended(infohash: bytes) -> None:  # type: ignore[misc]
+    def ended(infohash: bytes) -> None:
         """The fetch of this infohash is over, well or not: tell those who were told of it
         (trackers: `stopped`), without anybody waiting."""
 
-    def stop() -> Deferred[None]:  # type: ignore[misc]
+    def stop() -> Deferred[None]:
         """Close down: what must still go out goes, within `Limits.stop_timeout` seconds."""
 
 
 class IResolver(Interface):
     """Turns host names into addresses that the guard allows: coalesced, cached, bounded."""
 
-    def resolve(host: str, *, trusted: bool = False) -> Deferred[list[str]]:  # type: ignore[misc]
+    def resolve(host: str, *, trusted: bool = False) -> Deferred[list[str]]:
         """The IP literals of a name (or of an IP literal: itself), at least one.
 
         `trusted`: the user typed this name, so the guard lets local addresses pass.
@@ -216,7 +226,7 @@ class IIdentity(Interface):
     port: int | None = Attribute("The TCP port where we listen, or None.")
     key: int = Attribute("32 bits that show a tracker that it is still us (BEP 15 'key').")
 
-    def peer_id(infohash: bytes) -> bytes:  # type: ignore[misc]
+    def peer_id(infohash: bytes) -> bytes:
         """Our peer id for this torrent (bytes of 20), the same each time within a process."""
 
 
@@ -243,5 +253,5 @@ class IPeerSourceMaker(Interface):
 
     name: str = Attribute("A word for reports and options, as 'trackers'.")
 
-    def make(context: SourceContext) -> IPeerSource:  # type: ignore[misc]
+    def make(context: SourceContext) -> IPeerSource:
         """The source, made once a process. It opens nothing before its first `find`."""

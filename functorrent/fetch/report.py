@@ -131,6 +131,10 @@ def _lead(trackers: list[TrackerReport], found: int, given: int, details: list[s
     return "; ".join(part for part in parts if part)
 
 
+def _singular(words: str) -> str:
+    return words.replace("are at addresses that are", "is at an address that is").replace("were", "was")
+
+
 def _failures(trackers: list[TrackerReport]) -> str:
     """Why these trackers were of no use: the one reason in full, several as counts."""
     if len(trackers) == 1:
@@ -150,10 +154,10 @@ def _failures(trackers: list[TrackerReport]) -> str:
     counts: dict[str, int] = {}
     for tracker in trackers:
         counts[tracker.status] = counts.get(tracker.status, 0) + 1
-    told = [
-        f"{number} {'is at an address that is not allowed' if number == 1 and status == 'not_allowed' else words_by_status[status]}"
-        for status, number in counts.items()
-    ]
+    told = []
+    for status, number in counts.items():
+        words = words_by_status[status]
+        told.append(f"{number} {_singular(words) if number == 1 else words}")
     first_error = next((t.error for t in trackers if t.status == "failed" and t.error), None)
     lead = f"of {count(len(trackers), 'tracker')} {', '.join(told)}" if trackers else ""
     return lead + (f" ({first_error})" if first_error else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functorrent.fetch.report import FetchReport
+from functorrent.metainfo import InfoSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class Metadata:
 
     `infohash`: bytes of 20. `info_bytes`: the info dictionary exactly as it hashed right.
     `torrent_bytes`: a whole .torrent file around it. `name`: its ``name`` as text (bad bytes
-    replaced), "" where it has none. `report`: what was tried.
+    replaced), "" where it has none. `report`: what was tried. `summary`: what it says of its content.
     """
 
     infohash: bytes
@@ -21,3 +22,4 @@ class Metadata:
     torrent_bytes: bytes
     name: str
     report: FetchReport
+    summary: InfoSummary

@@ -130,6 +130,8 @@ class MetadataAssembly:
         self.verified: bytes | None = None
         self.liars: set[Hashable] = set()
         self.held = 0
+        #: Senders were parted just now, so that all of them are to be asked anew; reset by the user.
+        self.parted = False
         self._grew = grew
         self._senders: dict[Hashable, _Sender] = {}
         self._shared: dict[int, _Whole] = {}
@@ -283,6 +285,7 @@ class MetadataAssembly:
 
     def _part(self, size: int) -> None:
         """Several origins made a wrong whole: from now on each fetches alone, so blame is clear."""
+        self.parted = True
         self._alone.setdefault(size, {})
         self._shared.pop(size, None)
         senders = [sender for sender in self._senders.values() if sender.size == size]

@@ -1,0 +1,321 @@
+"""`MetadataClientFactory`: one for each magnet; from magnet to verified info dictionary.
+
+It asks the sources for peers, builds a `PeerProtocol` for each peer that is dialed, and ends the
+magnet: with the first whole that hashes right, or with a report when every source is finished and
+every peer was tried, or at the time limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.protocol import ClientFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from functorrent.errors import (
+    AddressNotAllowed,
+    FetchFailed,
+    InvalidTorrent,
+    NameNotResolved,
+    NotAnInfoDictionary,
+    UnsupportedMagnet,
+)
+from functorrent.fetch.core import FetchCore
+from functorrent.fetch.race import Race
+from functorrent.fetch.report import FetchReport, explain
+from functorrent.fetch.result import Metadata
+from functorrent.interfaces import IPeerSource, PeerAddress, SourceReport
+from functorrent.magnet import Magnet
+from functorrent.metainfo import InfoSummary, SummarySteps, summarize, torrent_bytes
+from functorrent.peer.protocol import PeerProtocol
+
+
+class MetadataClientFactory(ClientFactory):
+    """Fetches the info dictionary of one magnet.
+
+    `core`: what all fetches of the process share. `released` is called once, when this magnet needs
+    its slot no more because nobody answers. Raises UnsupportedMagnet for a magnet of v2 alone.
+    """
+
+    noisy = False
+    log = Logger()
+
+    def __init__(self, magnet: Magnet, core: FetchCore, released: Callable[[], None] | None = None) -> None:
+        if magnet.infohash is None:
+            raise UnsupportedMagnet(
+                "a magnet of BitTorrent v2 alone (urn:btmh without urn:btih) cannot be fetched yet"
+            )
+        self.magnet = magnet
+        self.core = core
+        self.infohash = magnet.infohash
+        self.race = Race(self.infohash, core, self, self._look, self._verified)
+        self._released = released
+        self._result: Deferred[Metadata] | None = None
+        self._lookups: dict[Deferred[Any], IPeerSource | None] = {}
+        self._reports: list[SourceReport] = []
+        self._timer: Any = None
+        self._patience: Any = None
+        self._linger: Any = None
+        self._lingered = False
+        self._began = 0.0
+        self._named: set[PeerAddress] = set()
+        self._over = False
+        self._starting = False
+
+    # -- the fetch -----------------------------------------------------------------------------
+
+    def fetch(self) -> Deferred[Metadata]:
+        """Start. The Deferred fails with FetchFailed; cancelled, it does so at once."""
+        core = self.core
+        result: Deferred[Metadata] = Deferred(lambda _: self.cancel())
+        self._result = result
+        self._began = core.clock.seconds()
+        self._timer = core.clock.callLater(core.settings.timeout, self._too_late)
+        if self._released is not None:
+            self._be_patient()
+        core.fetches[self.infohash] = self
+        core.stats.fetches += 1
+        self._starting = True
+        if core.extra_peers:
+            self._named.update(core.extra_peers)
+            self.race.peers(core.extra_peers, trusted=True)
+        self._find(self.magnet, core.settings.trackers)
+        self._starting = False
+        self._look()
+        return result
+
+    def join(self, magnet: Magnet) -> None:
+        """The same torrent once more: its further trackers and peers join in."""
+        known = set(self.magnet.all_trackers())
+        further = tuple(url for url in magnet.all_trackers() if url not in known)
+        self.magnet = self.magnet.merged(magnet)
+        self._find(replace(magnet, trackers=tuple((url,) for url in further)), ())
+
+    def cancel(self) -> None:
+        """End it now: it fails with what was tried so far."""
+        self._fail(cancelled=True)
+
+    def _find(self, magnet: Magnet, trackers: tuple[str, ...]) -> None:
+        """Ask every source for the peers of `magnet`, and resolve those it names."""
+        for host, port in magnet.peers:
+            self._add_named(host, port)
+        if trackers:
+            magnet = replace(magnet, trackers=(*magnet.trackers, *((url,) for url in trackers)))
+        for source in self.core.sources:
+            try:
+                lookup = source.find(magnet, self.race)
+            except Exception:
+                self.log.failure("the source {name!r} failed", name=source.name)
+                continue
+            self._lookups[lookup] = source
+            lookup.addCallbacks(
+                self._found, self._source_broke, callbackArgs=(lookup,), errbackArgs=(lookup, source.name)
+            )
+            if self._over:
+                return
+
+    def _add_named(self, host: str, port: int) -> None:
+        lookup = self.core.resolver.resolve(host)
+        self._lookups[lookup] = None
+        lookup.addCallbacks(
+            self._resolved, self._not_resolved, callbackArgs=(port, lookup), errbackArgs=(lookup,)
+        )
+
+    def _resolved(self, hosts: list[str], port: int, lookup: Deferred[Any]) -> None:
+        self._lookups.pop(lookup, None)
+        if not self._over:
+            # A name stands for one peer, however many addresses it has.
+            addresses = [PeerAddress(host, port) for host in hosts[:2]]
+            self._named.update(addresses)
+            self.race.peers(addresses)
+            self._look()
+
+    def _not_resolved(self, failure: Failure, lookup: Deferred[Any]) -> None:
+        self._lookups.pop(lookup, None)
+        if self._over:
+            return
+        counts = self.race.counts
+        counts["found"] += 1
+        counts["not_allowed" if failure.check(AddressNotAllowed) else "unreachable"] += 1
+        if not failure.check(AddressNotAllowed, NameNotResolved):
+            self.log.failure("a name could not be resolved", failure)
+        self._look()
+
+    def _found(self, report: SourceReport, lookup: Deferred[Any]) -> None:
+        """A source is finished."""
+        self._lookups.pop(lookup, None)
+        self._reports.append(report)
+        self._look()
+
+    def _source_broke(self, failure: Failure, lookup: Deferred[Any], name: str) -> None:
+        self._lookups.pop(lookup, None)
+        self.log.failure("the source {name!r} failed", failure, name=name)
+        self._look()
+
+    # -- what the reactor calls ----------------------------------------------------------------
+
+    def buildProtocol(self, addr: IAddress | None) -> PeerProtocol | None:
+        """A protocol for a dial that was accepted; None once the magnet is over."""
+        if self._over:
+            return None
+        address = PeerAddress(addr.host, addr.port)  # type: ignore[union-attr]
+        race = self.race
+        peer = PeerProtocol(race, self.core.table, address, self.infohash, race.peer_id, self.core.limits)
+        peer.factory = self
+        race.dial_answered(address, peer)
+        return peer
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """A dial came to nothing."""
+        destination = connector.getDestination()
+        self.race.dial_failed(PeerAddress(destination.host, destination.port), reason)  # type: ignore[attr-defined]
+
+    # -- slots ---------------------------------------------------------------------------------
+
+    def _be_patient(self) -> None:
+        self._patience = self.core.clock.callLater(self.core.pace.patience, self._impatient)
+
+    def _impatient(self) -> None:
+        self._patience = None
+        if self.race.exchanging:
+            self._be_patient()
+        else:
+            self._release()
+
+    def _release(self) -> None:
+        """Nobody answers: the slot goes to another magnet, the timers stay."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        released, self._released = self._released, None
+        if released is not None:
+            released()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Something ended: is there anything left to wait for?"""
+        if self._over or self._starting or self._lookups or not self.race.idle or self._linger is not None:
+            return
+        core = self.core
+        listening = core.identity.port is not None
+        if listening and not self._lingered and any(report.announced for report in self._reports):
+            self._linger = core.clock.callLater(core.settings.linger, self._nobody_called)
+            self._release()
+            return
+        self._fail()
+
+    def _nobody_called(self) -> None:
+        self._linger = None
+        self._lingered = True
+        self._look()
+
+    def _too_late(self) -> None:
+        self._timer = None
+        self._fail(timed_out=True)
+
+    def _verified(self, info_bytes: bytes) -> None:
+        """The whole that hashed right: everything else of this magnet ends now."""
+        self._stop()
+        if len(info_bytes) > self.core.limits.parse_at_once:
+            self._read_in_slices(info_bytes)
+            return
+        try:
+            summary = summarize(info_bytes)
+        except InvalidTorrent as error:
+            self._not_a_dictionary(error)
+        else:
+            self._succeed(info_bytes, summary)
+
+    def _read_in_slices(self, info_bytes: bytes) -> None:
+        from twisted.internet.task import Cooperator
+
+        steps = SummarySteps(info_bytes)
+        clock = self.core.clock
+        cooperator = Cooperator(scheduler=lambda call: clock.callLater(0.0, call))
+
+        def done(_: object) -> None:
+            try:
+                summary = steps.result()
+            except InvalidTorrent as error:
+                self._not_a_dictionary(error)
+            else:
+                self._succeed(info_bytes, summary)
+
+        def broke(failure: Failure) -> None:
+            failure.trap(InvalidTorrent)
+            self._not_a_dictionary(failure.value)  # type: ignore[arg-type]
+
+        whole = cooperator.coiterate(iter(steps))
+        whole.addCallbacks(done, broke)
+        whole.addErrback(lambda failure: self.log.failure("an info dictionary was not read", failure))
+
+    def _succeed(self, info_bytes: bytes, summary: InfoSummary) -> None:
+        core = self.core
+        trackers: Iterable[str] = core.settings.trackers if core.settings.save_trackers else ()
+        torrent = torrent_bytes(info_bytes, self.magnet, trackers=trackers)
+        core.stats.fetched += 1
+        self._tell(Metadata(self.infohash, info_bytes, torrent, summary.name, self._report(None), summary))
+
+    def _not_a_dictionary(self, error: InvalidTorrent) -> None:
+        self.core.stats.failed += 1
+        report = self._report(f"the hash matches, but {error}")
+        self._tell(Failure(NotAnInfoDictionary(report)))
+
+    def _fail(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
+        if self._over:
+            return
+        self._stop()
+        self.core.stats.failed += 1
+        settings = self.core.settings
+        reason = explain(
+            [tracker for report in self._reports for tracker in report.trackers],
+            self.race.counts,
+            [report.detail for report in self._reports if report.detail],
+            timed_out_after=settings.timeout if timed_out else None,
+            given_peers=len(self._named),
+            waited_for_callers=settings.linger if self._lingered else None,
+        )
+        if cancelled:
+            reason = f"interrupted; so far: {reason}"
+        self._tell(Failure(FetchFailed(self._report(reason))))
+
+    def _stop(self) -> None:
+        """Leave no dial, connection, lookup or timer."""
+        self._over = True
+        core = self.core
+        for timer in (self._timer, self._patience, self._linger):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._patience = self._linger = None
+        self.race.close()
+        for lookup in list(self._lookups):
+            lookup.cancel()
+        for source in core.sources:
+            source.ended(self.infohash)
+        if core.fetches.get(self.infohash) is self:
+            del core.fetches[self.infohash]
+
+    def _report(self, reason: str | None) -> FetchReport:
+        trackers = tuple(tracker for report in self._reports for tracker in report.trackers)
+        return FetchReport(
+            trackers,
+            self.race.counts,
+            tuple(report for report in self._reports if not report.trackers),
+            reason,
+            round(self.core.clock.seconds() - self._began, 3),
+        )
+
+    def _tell(self, outcome: Metadata | Failure) -> None:
+        result, self._result = self._result, None
+        if result is None:
+            return
+        if isinstance(outcome, Failure):
+            result.errback(outcome)
+        else:
+            result.callback(outcome)

@@ -1,0 +1,257 @@
+"""`Fetcher`: everything that fetches of one process share, put together and taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from functorrent import __version__
+from functorrent.addresses import AddressGuard
+from functorrent.errors import (
+    AddressNotAllowed,
+    FunctorrentError,
+    NameNotResolved,
+    UnsupportedMagnet,
+    UsageError,
+)
+from functorrent.fetch.budget import MemoryBudget
+from functorrent.fetch.core import FetchCore, Pace, Stats
+from functorrent.fetch.dialer import Dialer
+from functorrent.fetch.factory import MetadataClientFactory
+from functorrent.fetch.identity import Identity
+from functorrent.fetch.result import Metadata
+from functorrent.fetch.settings import FetchSettings
+from functorrent.interfaces import (
+    IMetadataProvider,
+    IMetadataSink,
+    IPeerExtension,
+    IPeerSource,
+    IPeerSourceMaker,
+    PeerAddress,
+    SourceContext,
+)
+from functorrent.limits import DEFAULT_LIMITS, Limits
+from functorrent.magnet import Magnet
+from functorrent.peer.dispatch import ExtensionTable, discover_extensions
+from functorrent.peer.listener import PeerListener
+from functorrent.peer.ut_metadata import UtMetadata
+from functorrent.resolver import GuardedResolver
+from functorrent.sources.tracker import TrackerSourceMaker
+
+
+def discover_sources() -> list[IPeerSourceMaker]:
+    """The installed third-party peer sources (namespace ``functorrent.plugins``)."""
+    from twisted.plugin import getPlugins
+
+    import functorrent.plugins
+
+    return list(getPlugins(IPeerSourceMaker, functorrent.plugins))
+
+
+class Fetcher:
+    """Fetches magnets, any number at once, over one dialer, one resolver, one listener.
+
+    `reactor`: IReactorTime, IReactorTCP, IReactorUDP, IReactorThreads; its `seconds` should be
+    monotonic. `plugins`: whether installed third-party plugins are used. `sources`, `extensions`:
+    further ones. `provider`: what peers that call us may have.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: FetchSettings | None = None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        sources: Iterable[IPeerSourceMaker] = (),
+        extensions: Iterable[IPeerExtension] = (),
+        provider: IMetadataProvider | None = None,
+        plugins: bool = True,
+    ) -> None:
+        self.settings = settings = settings or FetchSettings()
+        self.limits = limits = settings.limits(limits)
+        self._reactor = reactor
+        self._provider = provider
+        self._further = (tuple(sources), tuple(extensions), plugins)
+        guard = AddressGuard(settings.allow_local)
+        self._resolver = GuardedResolver(reactor, reactor, guard, limits)
+        self._http: Any = None
+        self._listener: PeerListener | None = None
+        self._ports: list[Any] = []
+        self._stopped = False
+        self.core = FetchCore(
+            reactor=reactor,
+            clock=reactor,
+            settings=settings,
+            limits=limits,
+            guard=guard,
+            resolver=self._resolver,
+            identity=Identity(__version__),
+            table=ExtensionTable(()),
+            dialer=Dialer(reactor, limits, rate=settings.dial_rate),
+            budget=MemoryBudget(limits.max_assembling),
+            pace=Pace(limits.slot_patience),
+        )
+
+    @property
+    def stats(self) -> Stats:
+        """Counters for progress displays."""
+        return self.core.stats
+
+    @property
+    def port(self) -> int | None:
+        """The TCP port where peers may call us, None where we do not listen."""
+        return self.core.identity.port
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def start(self) -> Deferred[None]:
+        """Listen, and get everything ready. Fails with UsageError where it cannot listen."""
+        core = self.core
+        sources, extensions, plugins = self._further
+        ut_metadata = UtMetadata(core.clock, self._sink, self._provider, core.limits)
+        found = self._discover(discover_extensions) if plugins else []
+        core.table = ExtensionTable([ut_metadata, *extensions, *found], __version__)
+        makers = [TrackerSourceMaker(frozenset(self.settings.trackers)), *sources]
+        if plugins:
+            makers += self._discover(discover_sources)
+        core.sources = self._make_sources(makers)
+        started = Deferred.fromCoroutine(self._start())
+        return started
+
+    async def _start(self) -> None:
+        if self.settings.listens:
+            await self._listen()
+        peers: list[PeerAddress] = []
+        for host, port in self.settings.peers:
+            try:
+                for literal in (await self._resolver.resolve(host, trusted=True))[:2]:
+                    peers.append(PeerAddress(literal, port))
+            except (NameNotResolved, AddressNotAllowed) as error:
+                raise UsageError(f"--peer {host}:{port}: {error}") from error
+        self.core.extra_peers = tuple(peers)
+
+    def _discover(self, find: Callable[[], list[Any]]) -> list[Any]:
+        try:
+            return find()
+        except Exception:
+            self.log.failure("plugins could not be looked up")
+            return []
+
+    def _make_sources(self, makers: Iterable[IPeerSourceMaker]) -> list[IPeerSource]:
+        core = self.core
+        context = SourceContext(
+            reactor=core.reactor,
+            clock=core.clock,
+            resolver=core.resolver,
+            guard=core.guard,
+            limits=core.limits,
+            identity=core.identity,
+            agent=self._agent,
+        )
+        made: list[IPeerSource] = []
+        for maker in makers:
+            try:
+                made.append(maker.make(context))
+            except Exception:
+                self.log.failure("the source {name!r} could not be made", name=getattr(maker, "name", "?"))
+        return made
+
+    def _agent(self) -> Any:
+        if self._http is None:
+            from functorrent.sources.http import HttpClient
+
+            core = self.core
+            self._http = HttpClient(core.reactor, core.clock, core.resolver, core.guard, core.limits)
+        return self._http
+
+    def _sink(self, infohash: bytes) -> IMetadataSink | None:
+        fetch = self.core.fetches.get(infohash)
+        return fetch.race if fetch is not None else None
+
+    async def _listen(self) -> None:
+        core = self.core
+        self._listener = listener = PeerListener(
+            core.clock, core.table, self._sink, core.identity.peer_id, self._provider, core.limits
+        )
+        if not self.settings.listen:
+            try:
+                # One socket for both families.
+                self._ports.append(core.reactor.listenTCP(0, listener, 128, "::"))
+            except CannotListenError:
+                self._ports.append(core.reactor.listenTCP(0, listener, 128))
+        else:
+            from twisted.internet.endpoints import serverFromString
+
+            for description in self.settings.listen:
+                try:
+                    endpoint = serverFromString(core.reactor, description)
+                    self._ports.append(await endpoint.listen(listener))
+                except CannotListenError as error:
+                    raise UsageError(f"--listen {description}: {error.socketError}") from error
+                except (ValueError, TypeError, KeyError) as error:
+                    raise UsageError(f"--listen {description}: not an endpoint ({error})") from error
+        port = getattr(self._ports[0].getHost(), "port", None)
+        core.identity.port = port
+        core.table.port = port
+        core.guard.set_own(
+            {getattr(each.getHost(), "port", 0) for each in self._ports}, frozenset(("127.0.0.1", "::1"))
+        )
+
+    def stop(self) -> Deferred[None]:
+        """End every fetch, and leave no socket, timer or thread."""
+        if self._stopped:
+            return succeed(None)
+        self._stopped = True
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        core = self.core
+        for fetch in list(core.fetches.values()):
+            fetch.cancel()
+        core.dialer.stop()
+        stopping = [port.stopListening() for port in self._ports]
+        if self._listener is not None:
+            self._listener.close()
+        stopping += [source.stop() for source in core.sources]
+        for each in stopping:
+            try:
+                if each is not None:
+                    await each
+            except Exception:
+                self.log.failure("something did not stop as it should")
+        if self._http is not None:
+            await self._http.stop()
+        await self._resolver.stop()
+
+    # -- fetching ------------------------------------------------------------------------------
+
+    def fetch(self, magnet: Magnet, released: Callable[[], None] | None = None) -> Deferred[Metadata]:
+        """Fetch a magnet's info dictionary.
+
+        Fails with FetchFailed (with its report), NotAnInfoDictionary or UnsupportedMagnet. Cancelled,
+        it fails at once. `released` is called when nobody answers and its slot may go to another.
+        One infohash is fetched once at a time: see `join`.
+        """
+        if self._stopped or not self.core.sources:
+            return fail(FunctorrentError("the fetcher is not running"))
+        try:
+            if magnet.infohash in self.core.fetches:
+                raise UsageError("this torrent is being fetched already")
+            factory = MetadataClientFactory(magnet, self.core, released)
+        except (UnsupportedMagnet, UsageError) as error:
+            return fail(error)
+        return factory.fetch()
+
+    def join(self, magnet: Magnet) -> bool:
+        """Let a duplicate's trackers and peers join the fetch that is on; False where there is none."""
+        fetch = self.core.fetches.get(magnet.infohash or b"")
+        if fetch is None:
+            return False
+        fetch.join(magnet)
+        return True

@@ -1,0 +1,310 @@
+"""The race for one magnet: its peers are dialed, the first verified whole wins (DESIGN section 4).
+
+Everything that becomes of a peer ends here as exactly one outcome. The race knows no sources and no
+clock of its own deadline: `MetadataClientFactory` drives it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IConnector
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from functorrent.errors import AddressNotAllowed, MetadataRejected, PeerClosed, PeerError, PeerStalled
+from functorrent.fetch.core import FetchCore
+from functorrent.fetch.report import empty_counts
+from functorrent.interfaces import IMetadataRequester, IMetadataSink, IPeerSink, PeerAddress
+from functorrent.peer.listener import ICalledFor
+from functorrent.peer.protocol import IPeerOwner, PeerProtocol
+from functorrent.wire.assembly import MetadataAssembly
+from functorrent.wire.handshake import Handshake
+
+if TYPE_CHECKING:
+    from functorrent.fetch.factory import MetadataClientFactory
+
+#: Callers one magnet takes beside the peers it dials.
+_MAX_CALLERS = 20
+#: Candidates looked at for one whose host may be dialed now.
+_LOOK_AHEAD = 32
+
+
+@implementer(IPeerSink, IPeerOwner, IMetadataSink, ICalledFor)
+class Race:
+    """All peers of one magnet.
+
+    `infohash`: bytes of 20. `changed()` is called when a dial or a connection ended;
+    `verified(info_bytes)` once, with the whole that hashed right.
+    """
+
+    def __init__(
+        self,
+        infohash: bytes,
+        core: FetchCore,
+        factory: MetadataClientFactory,
+        changed: Callable[[], None],
+        verified: Callable[[bytes], None],
+    ) -> None:
+        self.infohash = infohash
+        self.core = core
+        self.clock = core.clock
+        self.peer_id = core.identity.peer_id(infohash)
+        self.counts = empty_counts()
+        self.over = False
+        #: Connections whose handshake is done.
+        self.exchanging = 0
+        self.assembly = MetadataAssembly(infohash, core.limits, grew=self._grew)
+        self._factory = factory
+        self._changed = changed
+        self._verified = verified
+        self._known: set[PeerAddress] = set()
+        self._candidates: deque[PeerAddress] = deque()
+        self._dials: dict[PeerAddress, tuple[IConnector | None, float]] = {}
+        self._peers: dict[PeerProtocol, float] = {}
+        self._ready: set[PeerProtocol] = set()
+        self._callers = 0
+        self._requesters: list[IMetadataRequester] = []
+        #: Blocks of use that an address gave on its last connection.
+        self._useful: dict[PeerAddress, int] = {}
+        self._paused = False
+
+    # -- IPeerSink -----------------------------------------------------------------------------
+
+    def peers(self, addresses: Iterable[PeerAddress], *, trusted: bool = False) -> None:
+        """Further peers. `trusted`: the user typed them."""
+        if self.over:
+            return
+        known, core = self._known, self.core
+        check = core.guard.check
+        for address in addresses:
+            if address in known:
+                continue
+            if len(known) >= core.limits.max_candidates:
+                break
+            known.add(address)
+            self.counts["found"] += 1
+            core.stats.peers_found += 1
+            if core.is_self(address):
+                self.counts["self"] += 1
+                continue
+            try:
+                check(address.host, address.port, trusted=trusted)
+            except AddressNotAllowed:
+                self.counts["not_allowed"] += 1
+                continue
+            self._candidates.append(address)
+        if self._candidates:
+            core.dialer.want(self)
+
+    # -- what the dialer calls -----------------------------------------------------------------
+
+    def wants_dial(self) -> bool:
+        """Whether there is a peer to dial now."""
+        return (
+            bool(self._candidates)
+            and not self.over
+            and len(self._dials) + len(self._peers) < self.core.limits.max_peers_per_magnet
+        )
+
+    def next_dial(self, allowed: Callable[[str, Any], bool]) -> PeerAddress | None:
+        """Take the next peer whose host may be dialed now."""
+        if not self.wants_dial():
+            return None
+        candidates = self._candidates
+        for _ in range(min(len(candidates), _LOOK_AHEAD)):
+            address = candidates.popleft()
+            if allowed(address.host, self):
+                return address
+            candidates.append(address)
+        return None
+
+    def dial(self, address: PeerAddress, timeout: float) -> None:
+        """Dial a peer; it answers to the factory."""
+        # Noted first: the connector may report a failure before connectTCP returns.
+        self._dials[address] = (None, self.clock.seconds())
+        self.core.stats.peers_tried += 1
+        connector = self.core.reactor.connectTCP(address.host, address.port, self._factory, timeout)
+        if address in self._dials:
+            self._dials[address] = (connector, self._dials[address][1])
+
+    def dial_failed(self, address: PeerAddress, reason: Failure) -> None:
+        """A dial came to nothing."""
+        if self._dials.pop(address, None) is None:
+            return
+        outcome = self.core.dialer.failed(address, reason)
+        if self.over:
+            return
+        if outcome is None:
+            self._candidates.appendleft(address)
+            self.core.dialer.want(self)
+            return
+        self.counts[outcome] += 1
+        self._after_end()
+
+    def dial_answered(self, address: PeerAddress, peer: PeerProtocol) -> None:
+        """A dial was accepted; `peer` is the connection."""
+        _, started = self._dials.pop(address, (None, self.clock.seconds()))
+        self._peers[peer] = started
+        self.core.stats.peers_connected += 1
+        self.core.dialer.answered(address)
+
+    # -- IPeerOwner, ICalledFor ----------------------------------------------------------------
+
+    def peer_joined(self, peer: PeerProtocol) -> None:
+        """A peer that called us wants this torrent: it runs with the others."""
+        if self.over or self._callers >= _MAX_CALLERS:
+            raise PeerClosed("has called where no more callers are taken")
+        self._callers += 1
+        self.counts["found"] += 1
+        self.core.stats.peers_found += 1
+        self._peers[peer] = self.clock.seconds()
+        peer.owner = self
+
+    def peer_called(self, peer: PeerProtocol, handshake: Handshake) -> tuple[bytes, bytes]:
+        """A caller that a race owns has said its handshake already."""
+        raise PeerClosed("greets twice")
+
+    def peer_ready(self, peer: PeerProtocol) -> None:
+        """Both handshakes are done."""
+        self._ready.add(peer)
+        self.exchanging = len(self._ready)
+        if not peer.inbound:
+            self.core.pace.answered(self.clock.seconds() - self._peers[peer])
+
+    def is_lone(self, peer: PeerProtocol) -> bool:
+        """Whether no other peer is left to take its place."""
+        return not self._candidates and not self._dials and len(self._peers) == 1
+
+    def peer_ended(self, peer: PeerProtocol, error: PeerError | None) -> None:
+        """A connection is over."""
+        if self._peers.pop(peer, None) is None:
+            return
+        self._ready.discard(peer)
+        self.exchanging = len(self._ready)
+        if peer.inbound:
+            self._callers -= 1
+        else:
+            self.core.dialer.closed()
+        useful = self._useful.pop(peer.address, 0)
+        if self.over:
+            return
+        if useful and not peer.inbound and isinstance(error, (PeerClosed, PeerStalled, MetadataRejected)):
+            # It gave blocks before it went: what is missing may be had by coming back.
+            self._candidates.append(peer.address)
+            self.core.dialer.want(self)
+        else:
+            self.counts[error.outcome if error is not None else "cancelled"] += 1
+        self._after_end()
+
+    # -- IMetadataSink -------------------------------------------------------------------------
+
+    def offered(self, peer: IMetadataRequester, size: int, reqq: int | None) -> None:
+        """A peer offers an info dictionary. Raises BadMetadataSize, CorruptMetadata."""
+        origin = peer if getattr(peer, "inbound", False) else peer.address
+        self.assembly.offer(peer, size, reqq, origin)
+        if peer not in self._requesters:
+            self._requesters.append(peer)
+        self._ask(peer)
+
+    def block(self, peer: IMetadataRequester, piece: int, block: bytes, total_size: int | None) -> None:
+        """A block. Raises PeerError where the peer lies."""
+        assembly = self.assembly
+        whole = assembly.block(peer, piece, block, self.clock.seconds(), total_size)
+        self.core.stats.blocks += 1
+        if whole:
+            assert assembly.verified is not None
+            self.counts["fetched"] += 1
+            self._verified(assembly.verified)
+            return
+        peer.progress()
+        if assembly.parted:
+            assembly.parted = False
+            self._ask_all()
+        else:
+            self._ask(peer)
+
+    def rejected(self, peer: IMetadataRequester, piece: int) -> None:
+        """A reject. Raises MetadataRejected where the peer is of no more use."""
+        self.assembly.reject(peer, piece)
+        self._ask_all()
+
+    def lost(self, peer: IMetadataRequester) -> None:
+        """A peer that had offered is gone."""
+        useful = self.assembly.useful(peer)
+        if useful:
+            self._useful[peer.address] = useful
+        self.assembly.lost(peer)
+        if peer in self._requesters:
+            self._requesters.remove(peer)
+        if not self.over:
+            self._ask_all()
+
+    def _ask(self, peer: IMetadataRequester) -> None:
+        """Ask a peer for what its window lets."""
+        pieces = () if self._paused else self.assembly.next_requests(peer, self.clock.seconds())
+        if pieces:
+            peer.request(pieces)
+        elif not self.assembly.outstanding(peer):
+            peer.keep_open(self.core.limits.max_keep_open)
+
+    def _ask_all(self) -> None:
+        for peer in list(self._requesters):
+            if self.over:
+                return
+            self._ask(peer)
+
+    # -- memory: a Holder of the budget --------------------------------------------------------
+
+    def _grew(self, change: int) -> None:
+        self.core.budget.changed(self, change)
+
+    def completeness(self) -> float:
+        """How near to its end it is, 0 to 1."""
+        return self.assembly.completeness
+
+    def give_way(self) -> None:
+        """Let go of every block, and ask for none until `resume`."""
+        self._paused = True
+        self.assembly.give_way()
+
+    def resume(self) -> None:
+        """There is room again."""
+        self._paused = False
+        self._ask_all()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether no peer is left that could still be of use."""
+        return not (self._candidates or self._dials or self._peers)
+
+    def close(self) -> None:
+        """Hang up on everybody; who had no outcome yet counts as cancelled."""
+        if self.over:
+            return
+        self.over = True
+        dialer, counts = self.core.dialer, self.counts
+        dialer.forget(self)
+        counts["cancelled"] += len(self._candidates) + len(self._dials) + len(self._peers)
+        if counts["fetched"]:
+            # The winner's connection is among them.
+            counts["cancelled"] -= 1
+        self._candidates.clear()
+        dials, self._dials = self._dials, {}
+        for address, (connector, _) in dials.items():
+            dialer.given_up(address)
+            if connector is not None:
+                connector.disconnect()
+        for peer in list(self._peers):
+            peer.abort(None)
+        self.assembly.close()
+        self.core.budget.forget(self)
+
+    def _after_end(self) -> None:
+        if self._candidates:
+            self.core.dialer.want(self)
+        self._changed()

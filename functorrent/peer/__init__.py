@@ -1,0 +1,1 @@
+"""One connection to one peer, on Twisted: protocol, extensions, ut_metadata, listener."""

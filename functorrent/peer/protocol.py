@@ -1,0 +1,272 @@
+"""`PeerProtocol`: one TCP connection to one peer (BEP 3, 10), whoever called.
+
+Bytes go through a `PeerSession` (wire/session.py); extensions run in an `ExtensionDispatcher`. There
+is one timer for each connection, and whoever lies, or is silent for too long, is aborted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import Attribute, Interface, implementer
+
+from functorrent.errors import (
+    ConnectedToSelf,
+    NoExtensionProtocol,
+    NoMetadata,
+    PeerClosed,
+    PeerError,
+    PeerSilent,
+    PeerStalled,
+    WrongInfohash,
+)
+from functorrent.interfaces import PeerAddress
+from functorrent.limits import DEFAULT_LIMITS, Limits
+from functorrent.peer.dispatch import ExtensionDispatcher, ExtensionTable
+from functorrent.wire.extended import ExtendedHandshake
+from functorrent.wire.handshake import Handshake
+from functorrent.wire.session import ExtensionMessage, PeerSession
+
+
+class IPeerOwner(Interface):
+    """Who a connection belongs to: a race, or the listener until the peer names a torrent."""
+
+    clock: IReactorTime = Attribute("Where deadlines come from.")
+
+    def peer_called(peer: PeerProtocol, handshake: Handshake) -> tuple[bytes, bytes]:
+        """A peer that called us names its torrent: returns (infohash, our peer id).
+
+        May set ``peer.owner``. Raises PeerError where we have no use for it.
+        """
+
+    def peer_ready(peer: PeerProtocol) -> None:
+        """Both handshakes are done."""
+
+    def is_lone(peer: PeerProtocol) -> bool:
+        """Whether this peer is all there is, so that it may be slow."""
+
+    def peer_ended(peer: PeerProtocol, error: PeerError | None) -> None:
+        """The connection is over; None where our side ended it. Called once."""
+
+
+@implementer(IPushProducer)
+class PeerProtocol(Protocol):
+    """One connection to a peer.
+
+    `owner`: an IPeerOwner. `address`: where the peer is. With `infohash` and `peer_id` (bytes of 20
+    each) we greet first; without them the peer called us, and the owner answers `peer_called`.
+    """
+
+    noisy = False
+    transport: ITCPTransport
+
+    def __init__(
+        self,
+        owner: Any,
+        table: ExtensionTable,
+        address: PeerAddress,
+        infohash: bytes | None = None,
+        peer_id: bytes = b"",
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.owner = owner
+        self.address = address
+        self.infohash = infohash
+        self.inbound = infohash is None
+        self.limits = limits
+        #: Writing has been held back by the transport: what is sent now is buffered.
+        self.congested = False
+        self.session = PeerSession(table.local, limits, every_message=False)
+        self._peer_id = peer_id
+        self._dispatcher = ExtensionDispatcher(table)
+        self._timer: Any = None
+        self._due = 0.0
+        self._kept_until = 0.0
+        self._lacking: NoMetadata | None = None
+        self._error: PeerError | None = None
+        self._over = False
+        self._receiving = False
+        self._produces = False
+        self._received = 0
+        self._received_at_check = 0
+        self._last_progress = 0.0
+        self._unsent = 0
+
+    # -- what Twisted calls ----------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Greet, if it is on us, and start the clock."""
+        self._wait(self.limits.handshake_timeout)
+        if self.infohash is not None:
+            self.session.send_handshake(Handshake(self.infohash, self._peer_id))
+            self._flush()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Turn bytes into events and act on them; a lie among them ends the connection."""
+        if self._over:
+            return
+        self._received += len(data)
+        session = self.session
+        self._receiving = True
+        try:
+            for event in session.receive_data(data):
+                kind = type(event)
+                if kind is ExtensionMessage:
+                    self._dispatcher.message(event.name, event.payload)  # type: ignore[union-attr]
+                elif kind is ExtendedHandshake:
+                    self._extended_handshake(event)  # type: ignore[arg-type]
+                elif kind is Handshake:
+                    self._handshake(event)  # type: ignore[arg-type]
+                if self._over:
+                    return
+        except PeerError as error:
+            session.fail(error)
+        finally:
+            self._receiving = False
+        if session.failure is not None:
+            self.abort(session.failure)
+            return
+        self._flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The transport is gone, whoever ended it."""
+        self._end(self._error or PeerClosed("hung up"))
+
+    # -- events ----------------------------------------------------------------------------
+
+    def _handshake(self, handshake: Handshake) -> None:
+        if self.infohash is None:
+            self.infohash, self._peer_id = self.owner.peer_called(self, handshake)
+            if handshake.peer_id == self._peer_id:
+                raise ConnectedToSelf("has our own peer id")
+            self.session.send_handshake(Handshake(self.infohash, self._peer_id))
+        elif handshake.infohash != self.infohash:
+            raise WrongInfohash(f"shares {handshake.infohash.hex()}")
+        elif handshake.peer_id == self._peer_id:
+            raise ConnectedToSelf("has our own peer id")
+        if not handshake.extension_protocol:
+            raise NoExtensionProtocol("does not speak the extension protocol")
+        self.owner.peer_ready(self)
+        self.progress()
+        self.session.send_extended_handshake(self._dispatcher.open(self, self.infohash, handshake))
+
+    def _extended_handshake(self, handshake: ExtendedHandshake) -> None:
+        self._lacking = None
+        self._dispatcher.extended_handshake(handshake)
+        if self._lacking is None:
+            self.progress()
+        elif self._kept_until <= self.owner.clock.seconds():
+            raise self._lacking
+
+    # -- what extensions and owners call ---------------------------------------------------
+
+    def send_extension(self, name: str, payload: bytes) -> None:
+        """Send a message of an extension; dropped where the peer has it not."""
+        if self._over:
+            return
+        self.session.send_extension(name, payload)
+        if not self._receiving:
+            self._flush()
+
+    def progress(self) -> None:
+        """The peer was of use: its deadline starts again."""
+        now: float = self.owner.clock.seconds()
+        self._last_progress = now
+        self._due = now + self.limits.progress_timeout
+
+    def keep_open(self, seconds: float) -> None:
+        """Do not hang up for lack of metadata, or of requests, for so long."""
+        now = self.owner.clock.seconds()
+        self._kept_until = max(self._kept_until, now + min(seconds, self.limits.max_keep_open))
+
+    def abort(self, error: PeerError | None) -> None:
+        """Hang up at once; None where the peer is not at fault."""
+        if isinstance(error, NoMetadata) and self._receiving:
+            # Another extension may still want it: judged when all have seen the handshake.
+            self._lacking = error
+            return
+        if self._over:
+            return
+        self._error = error
+        self.session.close()
+        transport = self.transport
+        self._end(error)
+        if transport is not None:
+            transport.abortConnection()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        data = self.session.data_to_send()
+        if not data:
+            return
+        if len(data) > 8192 and not self._produces:
+            self._produces = True
+            self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        if self.congested:
+            self._unsent += len(data)
+            if self._unsent > self.limits.max_unsent:
+                self.abort(PeerStalled("does not read what it asked for"))
+                return
+        self.transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self.congested = True
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty again."""
+        self.congested = False
+        self._unsent = 0
+        if not self._over:
+            self._dispatcher.writable()
+
+    def stopProducing(self) -> None:
+        """The transport is closing."""
+
+    # -- the deadline ----------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> None:
+        now = self.owner.clock.seconds()
+        self._last_progress = now
+        self._due = now + seconds
+        self._timer = self.owner.clock.callLater(seconds, self._expired)
+
+    def _expired(self) -> None:
+        """The timer fired: later than the deadline of now, or for a peer that is too slow."""
+        self._timer = None
+        now = self.owner.clock.seconds()
+        due = max(self._due, self._kept_until)
+        if due <= now and self._still_sends(now):
+            due = self._due = now + self.limits.progress_timeout
+        if due > now:
+            self._timer = self.owner.clock.callLater(due - now, self._expired)
+        elif self.session.remote is None:
+            self.abort(PeerSilent("connected, but sent no handshake"))
+        else:
+            self.abort(self._lacking or PeerStalled("sent nothing of use any more"))
+
+    def _still_sends(self, now: float) -> bool:
+        """Whether part of a frame came at a fair rate, or this is the last peer and it sends."""
+        received = self._received - self._received_at_check
+        self._received_at_check = self._received
+        if self.session.remote is None or not self.session.partial:
+            return False
+        if received >= self.limits.min_rate * self.limits.progress_timeout:
+            return True
+        waited = now - self._last_progress
+        return received > 0 and waited < self.limits.lone_progress_timeout and self.owner.is_lone(self)
+
+    def _end(self, error: PeerError | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self.session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._dispatcher.closed(error)
+        self.owner.peer_ended(self, error)
