@@ -111,6 +111,13 @@ class HoldsTests(SynchronousTestCase):
                 self.assertTrue(holds(file, sha1(bytes_).digest()))
                 self.assertTrue(holds(file, sha256(bytes_).digest()))
                 self.assertFalse(holds(file, sha1(b"other").digest()))
+        file = torrent_bytes(INFO, magnet("tr=http://a/", "ws=http://w/"))
+        self.patch(torrent, "raw_span", None)
+        self.assertTrue(holds(file, sha1(INFO).digest()), "our own files need no scan")
+        self.assertTrue(holds(torrent_bytes(INFO, magnet()), sha1(INFO).digest()))
+
+    def test_others_files(self) -> None:
+        """Files of other programs, odd ones too."""
         foreign = b"d1:zi1e4:info" + INFO + b"1:ai01ee\n"
         self.assertTrue(holds(foreign, sha1(INFO).digest()))
 
@@ -169,6 +176,11 @@ class SummaryTests(SynchronousTestCase):
         self.assertEqual(summarize(hybrid), ("n", 7, 1, False, 1, "hybrid", ()))
         self.assertEqual(list(list_files(hybrid)), [(("a",), 7, False)])
         self.assertEqual(summarize(info(file_tree=TREE, meta_version=1)).version, "v1")
+        # What looks like a tree elsewhere is none.
+        other = encode({b"a": TREE, b"file tree": {b"x": {b"": {b"length": 9}, b"y": 5}}, b"z": TREE})
+        self.assertEqual(summarize(other)[1:3], (9, 1))
+        self.assertEqual(list(list_files(other)), [(("x",), 9, False)])
+        self.assertEqual(summarize(encode({b"a": TREE}))[1:3], (0, 0))
         # A file needs a name.
         bare = info(file_tree={"": {"length": 5}}, meta_version=2)
         self.assertEqual((summarize(bare).files, list(list_files(bare))), (0, []))
@@ -216,7 +228,9 @@ class SummaryTests(SynchronousTestCase):
             summarize(info(files=[{}])).warnings, (words.NO_NAME, words.BAD_SIZE, words.BAD_PIECE_LENGTH)
         )
         for value in (0, -1, "x", 2**40 + 1):
-            self.assertEqual(summarize(info(piece_length=value)).piece_length, 0)
+            summary = summarize(info(piece_length=value))
+            self.assertEqual(summary.piece_length, 0)
+            self.assertIn(words.BAD_PIECE_LENGTH, summary.warnings)
         self.assertEqual(summarize(info(piece_length=2**40)).piece_length, 2**40)
         self.assertEqual(summarize(info(private="1")).private, False)
 
