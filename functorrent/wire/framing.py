@@ -8,8 +8,9 @@ up to a cap, anything else is skipped as it arrives, and what no honest peer sen
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as struct_error
 
-from functorrent.errors import MessageTooLong
+from functorrent.errors import LocalProtocolError, MessageTooLong
 from functorrent.limits import DEFAULT_LIMITS, Limits
 
 _HEAD = Struct(">IB")
@@ -24,8 +25,11 @@ EXTENDED_ID = 20
 
 
 def encode_frame(message_id: int, payload: bytes = b"") -> bytes:
-    """One frame: `message_id` 0 to 255, `payload` any bytes."""
-    return _HEAD.pack(len(payload) + 1, message_id) + payload
+    """One frame: `message_id` 0 to 255, `payload` any bytes. Raises LocalProtocolError."""
+    try:
+        return _HEAD.pack(len(payload) + 1, message_id) + payload
+    except struct_error:
+        raise LocalProtocolError(f"no frame has the id {message_id}") from None
 
 
 KEEP_ALIVE = b"\x00\x00\x00\x00"
@@ -35,7 +39,7 @@ class FrameDecoder:
     """Turns a byte stream into frames; buffers at most one wanted frame.
 
     `failure` is the error that ended decoding, None until then: frames ahead of a bad one still
-    count. `partial` is how many bytes of an unfinished frame have arrived (buffered or skipped).
+    count. `skipped` is how many bytes the messages had, so far, that were not buffered.
     """
 
     __slots__ = ("_buffer", "_limits", "_need", "_skip", "failure", "skipped")
@@ -43,14 +47,14 @@ class FrameDecoder:
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._buffer = bytearray()
-        self._need = 5
+        self._need = 4
         self._skip = 0
         self.skipped = 0
         self.failure: MessageTooLong | None = None
 
     @property
     def partial(self) -> int:
-        """Bytes of the unfinished frame held back."""
+        """Bytes held of the unfinished frame; 0 within one that is skipped."""
         return len(self._buffer)
 
     def receive_data(self, data: bytes) -> list[Frame]:
@@ -86,7 +90,7 @@ class FrameDecoder:
                 if left == 4 and _length_at(source, position)[0] == 0:
                     frames.append((None, b""))
                     position = end
-                self._need = 5
+                self._need = 4
                 return position
             length, message_id = _head_at(source, position)
             if length == 0:
