@@ -1,0 +1,29 @@
+"""argparse, made to say what is wrong in one line and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import NoReturn
+
+from functorrent.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError instead of printing a usage text and leaving."""
+
+    def __init__(self, command: str, description: str) -> None:
+        # Abbreviated options would break scripts when an option is added.
+        super().__init__(f"functorrent {command}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """argparse's own complaints."""
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            message = f"there is no option {unknown.split()[0]}{self._like(unknown.split()[0])}"
+        message = message.removeprefix("argument ")
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def _like(self, word: str) -> str:
+        near = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1)
+        return f": did you mean {near[0]}?" if near else ""

@@ -1,0 +1,345 @@
+"""One table of options, from which the command's argparse and twistd's usage.Options are built.
+
+Importing it costs next to nothing: argparse, Twisted and the fetcher's settings are imported by the
+functions that need them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from functorrent.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from functorrent.fetch.settings import FetchSettings
+
+COMMAND = "command"
+DAEMON = "daemon"
+BOTH = (COMMAND, DAEMON)
+
+
+class Option(NamedTuple):
+    """One option.
+
+    `name` as on the command line, without the dashes; `metavar` is None for a flag; `convert` makes
+    the value of its text (raises UsageError with words that fit after the option's name); `many`: may
+    be given more than once; `short`: one letter; `where`: COMMAND, DAEMON or both.
+    """
+
+    name: str
+    metavar: str | None
+    help: str
+    convert: Callable[[str], Any] = str
+    default: Any = None
+    many: bool = False
+    short: str | None = None
+    where: tuple[str, ...] = BOTH
+
+    @property
+    def key(self) -> str:
+        """Its name as an identifier."""
+        return self.name.replace("-", "_")
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Converter to an int within [low, high]."""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise UsageError(f"{text!r} will not do: give a whole number from {low} to {high}")
+        return int(text)
+
+    return convert
+
+
+def decimal(low: float, high: float, unit: str) -> Callable[[str], float]:
+    """Converter to a float within [low, high]."""
+
+    def convert(text: str) -> float:
+        if re.fullmatch(r"[0-9]{0,12}\.?[0-9]{0,6}", text) and text.strip("."):
+            if low <= float(text) <= high:
+                return float(text)
+        raise UsageError(f"{text!r} will not do: give {unit} from {low:g} to {high:g}")
+
+    return convert
+
+
+def size(low: int, high: int) -> Callable[[str], int]:
+    """Converter to a number of bytes within [low, high]; also `500K`, `32M`, `1GiB`."""
+
+    def convert(text: str) -> int:
+        match = re.fullmatch(r"([0-9]{1,15})([kmg]?)(i?b)?", text.lower())
+        number = int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]] if match else -1
+        if not low <= number <= high:
+            raise UsageError(f"{text!r} will not do: give bytes from {low} to {high}, as 500K or 32M")
+        return number
+
+    return convert
+
+
+def peer(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``[IPV6]:PORT``."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise UsageError(f"{text!r} is no HOST:PORT: an IPv6 address has brackets, as [2001:db8::1]:6881")
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise UsageError(f"{text!r} is no HOST:PORT, as 192.0.2.1:6881 or [2001:db8::1]:6881")
+    return host, int(port)
+
+
+def tracker(text: str) -> str:
+    """A tracker URL we can use."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and (parts.scheme != "udp" or parts.port is not None)
+    except ValueError:
+        usable = False
+    else:
+        if parts.scheme in ("ws", "wss"):
+            raise UsageError(f"{text!r} is for browsers (WebTorrent): give an http:, https: or udp: tracker")
+        usable = usable and parts.scheme in ("http", "https", "udp")
+    if not usable:
+        raise UsageError(
+            f"{text!r} is no tracker URL, as http://tracker.example/announce or udp://tracker.example:6969"
+        )
+    return text
+
+
+def endpoint(text: str) -> str:
+    """Where to listen: ``off``, a port, or a Twisted endpoint description."""
+    if text == "off":
+        return text
+    if re.fullmatch("[0-9]{1,5}", text):
+        text = f"tcp:{text}"
+    kind, _, rest = text.partition(":")
+    port = rest.partition(":")[0].removeprefix("port=")
+    if kind in ("tcp", "tcp6") and re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535:
+        return text
+    if kind == "systemd" and rest:
+        return text
+    raise UsageError(f"{text!r} will not do: give tcp:6881, tcp6:6881, tcp:6881:interface=ADDRESS, or off")
+
+
+def template(text: str) -> str:
+    """A file name's template."""
+    fields = re.findall(r"\{([^{}]*)\}", text)
+    if not fields or set(fields) - {"infohash", "name"} or "/" in text:
+        raise UsageError(f"{text!r} will not do: use {{infohash}} or {{name}}, as {{name}}.torrent, no /")
+    return text
+
+
+# -- the table -------------------------------------------------------------------------------
+
+_DAY = 86_400
+
+#: Defaults are those of `limits.DEFAULT_LIMITS`; a test holds them together.
+OPTIONS = (
+    Option(
+        "input",
+        "FILE",
+        "a magnet or infohash a line ('-': stdin; blank lines and # comments skipped); may repeat",
+        many=True,
+        short="i",
+        where=(COMMAND,),
+    ),
+    Option(
+        "data",
+        "DIR",
+        "the daemon's own files (default: ./metafetch-data)",
+        default="metafetch-data",
+        where=(DAEMON,),
+    ),
+    Option(
+        "output",
+        "DIR",
+        "where .torrent files go (default: .; '-': the one torrent to stdout)",
+        default=".",
+        short="o",
+        where=(COMMAND,),
+    ),
+    Option(
+        "output", "DIR", "where .torrent files go (default: torrents in --data)", short="o", where=(DAEMON,)
+    ),
+    Option("watch", "DIR", "fetch what .magnet and .txt files put into DIR name", where=(DAEMON,)),
+    Option(
+        "name",
+        "TEMPLATE",
+        "file name (default: {infohash}.torrent); also {name}, made safe",
+        template,
+        "{infohash}.torrent",
+    ),
+    Option("tracker", "URL", "a further tracker for every magnet; may repeat", tracker, many=True),
+    Option("save-trackers", None, "write those trackers into the .torrent, too", default=False),
+    Option("peer", "HOST:PORT", "a further peer for every magnet; may repeat", peer, many=True),
+    Option("jobs", "N", "magnets in exchange at once (default: 200)", whole(1, 100_000), 200),
+    Option(
+        "timeout",
+        "SECONDS",
+        "time for one magnet (default: 60)",
+        decimal(0.1, 7 * _DAY, "seconds"),
+        60.0,
+    ),
+    Option(
+        "linger",
+        "SECONDS",
+        "wait for peers to call us when all were tried (default: 10)",
+        decimal(0, _DAY, "seconds"),
+        10.0,
+    ),
+    Option(
+        "listen",
+        "ENDPOINT",
+        "where peers may connect to us, as tcp:6881 (default: an ephemeral port; 'off'); may repeat",
+        endpoint,
+        many=True,
+    ),
+    Option(
+        "max-connections",
+        "N",
+        "connections to peers at once (default: 2000, or what the limit of open files leaves)",
+        whole(1, 1_000_000),
+    ),
+    Option(
+        "dial-rate",
+        "N",
+        "new connections a second (default: unlimited)",
+        decimal(0.01, 1_000_000, "a number"),
+    ),
+    Option(
+        "max-metadata",
+        "BYTES",
+        "largest metadata taken, as 500K or 32M (default: 32M)",
+        size(1024, 1 << 30),
+        32 << 20,
+    ),
+    Option(
+        "allow-local",
+        None,
+        "allow loopback, private and link-local trackers and peers (default: refused, and said so)",
+        default=False,
+    ),
+    Option("failed", "FILE", "write the magnets that failed to FILE, ready for -i", where=(COMMAND,)),
+    Option(
+        "json",
+        None,
+        "one JSON object a line on stdout for each magnet as it ends",
+        default=False,
+        where=(COMMAND,),
+    ),
+    Option("quiet", None, "no progress", default=False, short="q", where=(COMMAND,)),
+)
+
+
+def options_of(place: str) -> list[Option]:
+    """The options of COMMAND or of DAEMON."""
+    return [option for option in OPTIONS if place in option.where]
+
+
+# -- what is built from it -------------------------------------------------------------------
+
+
+def add_arguments(parser: ArgumentParser, place: str = COMMAND) -> None:
+    """Put the table's options into an argparse parser. Wrong values raise UsageError."""
+    for option in options_of(place):
+        flags = [f"--{option.name}"] if option.short is None else [f"-{option.short}", f"--{option.name}"]
+        text = option.help.replace("%", "%%")
+        if option.metavar is None:
+            parser.add_argument(*flags, action="store_true", help=text)
+        else:
+            parser.add_argument(
+                *flags,
+                metavar=option.metavar,
+                help=text,
+                type=_named(option),
+                action="append" if option.many else "store",
+                default=[] if option.many else option.default,
+            )
+
+
+def _named(option: Option) -> Callable[[str], Any]:
+    """The option's converter, its errors led by the option's name."""
+
+    def convert(text: str) -> Any:
+        try:
+            return option.convert(text)
+        except UsageError as error:
+            raise UsageError(f"--{option.name}: {error}") from None
+
+    return convert
+
+
+def twisted_options(place: str = DAEMON) -> type[Any]:
+    """A `twisted.python.usage.Options` class with the table's options.
+
+    Values are found by the options' names; those that may repeat are lists.
+    """
+    from twisted.python import usage
+
+    def taker(option: Option) -> Callable[[Any, str], None]:
+        # A method, because errors of a `coerce` function are shown behind words of twisted's own.
+        def take(self: Any, text: str) -> None:
+            try:
+                value = _named(option)(text)
+            except UsageError as error:
+                raise usage.UsageError(str(error)) from None
+            if option.many:
+                self[option.name].append(value)
+            else:
+                self[option.name] = value
+
+        take.__doc__ = option.help
+        return take
+
+    def init(self: Any) -> None:
+        usage.Options.__init__(self)
+        for option in options_of(place):
+            if option.metavar is not None:
+                self[option.name] = [] if option.many else option.default
+
+    members: dict[str, Any] = {"__init__": init, "optFlags": []}
+    for option in options_of(place):
+        if option.metavar is None:
+            members["optFlags"].append([option.name, option.short, option.help])
+        else:
+            members["opt_" + option.key] = taker(option)
+            if option.short is not None:
+                members["opt_" + option.short] = taker(option)
+    return type("TableOptions", (usage.Options,), members)
+
+
+def fetch_settings(values: Mapping[str, Any]) -> FetchSettings:
+    """The fetcher's settings of parsed options (by the options' names, dashes and all).
+
+    Raises UsageError for options that do not fit together.
+    """
+    from functorrent.fetch.settings import FetchSettings
+
+    listen = tuple(values["listen"])
+    if "off" in listen and len(listen) > 1:
+        raise UsageError("--listen: 'off' goes with no other --listen: give one or the other")
+    if values["save-trackers"] and not values["tracker"]:
+        raise UsageError("--save-trackers: there is nothing to save: give a --tracker, too")
+    return FetchSettings(
+        jobs=values["jobs"],
+        timeout=values["timeout"],
+        linger=values["linger"],
+        listen=listen,
+        max_connections=values["max-connections"],
+        dial_rate=values["dial-rate"],
+        max_metadata=values["max-metadata"],
+        allow_local=bool(values["allow-local"]),
+        trackers=tuple(values["tracker"]),
+        save_trackers=bool(values["save-trackers"]),
+        peers=tuple(values["peer"]),
+    )
