@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from functorrent.lines import Line, LineReader, LineSplitter
+from tests.commands_bed import FolderTestCase
 
 
 def split(data: bytes, sizes: list[int] | None = None, max_line: int = 100) -> list[Line]:
@@ -51,16 +52,14 @@ class LineSplitterTests(SynchronousTestCase):
     @given(st.binary(max_size=300), st.lists(st.integers(0, 20)))
     @settings(deadline=None, derandomize=True, max_examples=100)
     def test_slices_make_no_difference(self, data: bytes, sizes: list[int]) -> None:
-        self.assertEqual(
-            [line.number for line in split(data, sizes)], [line.number for line in split(data)]
-        )
-        if b"\xff\xfe" != data[:2] and b"\xfe\xff" != data[:2]:
+        self.assertEqual([line.number for line in split(data, sizes)], [line.number for line in split(data)])
+        if data[:2] != b"\xff\xfe" and data[:2] != b"\xfe\xff":
             self.assertEqual(split(data, sizes, 1000), split(data, max_line=1000))
 
 
-class LineReaderTests(SynchronousTestCase):
+class LineReaderTests(FolderTestCase):
     def open(self, data: bytes) -> LineReader:
-        path = self.mktemp()
+        path = os.path.join(self.folder(), "lines")
         with open(path, "wb") as file:
             file.write(data)
         return LineReader(os.open(path, os.O_RDONLY), 1000)
