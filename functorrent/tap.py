@@ -1,0 +1,125 @@
+"""`twistd metafetch`: its options, and the one place where the daemon is put together.
+
+Importing this module costs what `twistd metafetch --help` costs: no reactor, no treq, no OpenSSL.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.python import usage
+from zope.interface import implementer
+
+from functorrent.errors import OutputError, UsageError
+from functorrent.interfaces import IWallClock
+from functorrent.options import fetch_settings, twisted_options
+
+if TYPE_CHECKING:
+    from twisted.application.service import MultiService
+
+_Table: type[usage.Options] = twisted_options()
+
+
+class Options(_Table):  # type: ignore[misc, valid-type]
+    """The daemon's options: the table's, and magnets as arguments."""
+
+    synopsis = "[options] [MAGNET]..."
+    longdesc = (
+        "Fetches the metadata of magnet links from trackers and peers, and writes verified .torrent files. "
+        "Magnets come as arguments and from files in the --watch folder; the daemon runs until it is "
+        "stopped (SIGTERM, Ctrl-C)."
+    )
+
+    def opt_version(self) -> NoReturn:
+        """Display functorrent's version and exit."""
+        from functorrent import __version__
+
+        sys.stdout.write(f"functorrent {__version__}\n")
+        raise SystemExit(0)
+
+    def parseArgs(self, *magnets: str) -> None:
+        """The magnets to begin with."""
+        self["magnets"] = [os.fsencode(magnet).decode("utf-8", "replace") for magnet in magnets]
+
+    def postOptions(self) -> None:
+        """Check what can be checked before anything is begun."""
+        from functorrent.errors import InvalidMagnet
+        from functorrent.magnet import Magnet
+
+        try:
+            self["settings"] = fetch_settings(self)
+            for magnet in self["magnets"]:
+                Magnet.parse(magnet)
+        except UsageError as error:
+            raise usage.UsageError(str(error)) from None
+        except InvalidMagnet as error:
+            raise usage.UsageError(f"not a magnet: {error}") from None
+        if self["watch"] is not None and not os.path.isdir(self["watch"]):
+            raise usage.UsageError(f"--watch {self['watch']}: there is no such folder")
+
+
+@implementer(IWallClock)
+class _WallClock:
+    """The time of day."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
+def makeService(options: Options) -> MultiService:
+    """The daemon, ready to be started. Ends the process with words where its folders cannot be used."""
+    from twisted.application.service import MultiService
+    from twisted.internet import reactor
+    from twisted.logger import Logger
+
+    from functorrent.commands.console import raise_file_limit
+    from functorrent.daemon.feed import Feed, GivenMagnets
+    from functorrent.daemon.service import FetchService, WatchService
+    from functorrent.daemon.watch import WatchFolder
+    from functorrent.fetch.fetcher import Fetcher
+    from functorrent.limits import DEFAULT_LIMITS
+    from functorrent.store.files import TorrentFolder
+
+    clock: Any = reactor
+    # The epoll reactor's seconds() is time.time: a step of the system clock would fire every deadline.
+    clock.seconds = time.monotonic
+    # Absolute: a daemonized twistd goes to --rundir before it starts us.
+    data = os.path.abspath(options["data"])
+    output = os.path.abspath(options["output"] or os.path.join(data, "torrents"))
+    # Made here, while the umask is still the user's: a daemonized twistd sets 077.
+    folder = TorrentFolder(output, options["name"])
+    try:
+        os.makedirs(data, exist_ok=True)
+        folder.prepare()
+    except OutputError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"--data {data}: cannot be made: {error.strerror}")
+
+    def gave_up(words: str) -> None:
+        Logger().critical("metafetch cannot start: {words}", words=words)
+        if clock.running:
+            clock.stop()
+
+    raise_file_limit()
+    feed = Feed(clock, folder, DEFAULT_LIMITS.max_magnet)
+    if options["magnets"]:
+        feed.submit(GivenMagnets(options["magnets"]))
+    services: Any = MultiService()
+    settings = options["settings"]
+    services.addService(FetchService(clock, Fetcher(clock, settings), feed, settings.jobs, gave_up))
+    if options["watch"] is not None:
+        watched = os.path.abspath(options["watch"])
+        watch = WatchFolder(clock, _WallClock(), watched, feed.submit, DEFAULT_LIMITS.max_magnet)
+        services.addService(WatchService(watch))
+    result: MultiService = services
+    return result
+
+
+def _refuse(words: str) -> NoReturn:
+    """End with one line: twistd would show a traceback for any other exception here."""
+    raise SystemExit(f"metafetch: {words}")
