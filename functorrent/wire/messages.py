@@ -1,6 +1,7 @@
 """Peer messages as values: BEP 3, the fast extension (BEP 6), DHT port (BEP 5), extended (BEP 10).
 
-`decode_message(id, payload)` gives the value for a frame; each value's `encode()` gives the frame.
+`decode_message(id, payload)` gives the value for a frame; each value's `encode()` gives the frame, and
+raises LocalProtocolError where a number does not fit.
 """
 
 from __future__ import annotations
@@ -8,15 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as struct_error
 from typing import ClassVar
 
-from functorrent.errors import MalformedMessage
+from functorrent.errors import LocalProtocolError, MalformedMessage
 from functorrent.wire.framing import EXTENDED_ID, KEEP_ALIVE, encode_frame
 
 _ONE = Struct(">I")
 _TWO = Struct(">II")
 _THREE = Struct(">III")
 _PORT = Struct(">H")
+
+
+def _pack(struct: Struct, *numbers: int) -> bytes:
+    try:
+        return struct.pack(*numbers)
+    except struct_error:
+        raise LocalProtocolError(f"{numbers} do not fit into a message") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,7 @@ class _Index:
 
     def encode(self) -> bytes:
         """The frame."""
-        return encode_frame(self.id, _ONE.pack(self.index))
+        return encode_frame(self.id, _pack(_ONE, self.index))
 
 
 class Have(_Index):
@@ -119,7 +128,7 @@ class _Range:
 
     def encode(self) -> bytes:
         """The frame."""
-        return encode_frame(self.id, _THREE.pack(self.index, self.begin, self.length))
+        return encode_frame(self.id, _pack(_THREE, self.index, self.begin, self.length))
 
 
 class Request(_Range):
@@ -166,7 +175,7 @@ class Piece:
 
     def encode(self) -> bytes:
         """The frame."""
-        return encode_frame(7, _TWO.pack(self.index, self.begin) + self.block)
+        return encode_frame(7, _pack(_TWO, self.index, self.begin) + self.block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +187,7 @@ class Port:
 
     def encode(self) -> bytes:
         """The frame."""
-        return encode_frame(9, _PORT.pack(self.port))
+        return encode_frame(9, _pack(_PORT, self.port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +200,8 @@ class Extended:
 
     def encode(self) -> bytes:
         """The frame."""
+        if not 0 <= self.extended_id <= 255:
+            raise LocalProtocolError(f"no extension has the id {self.extended_id}")
         return encode_frame(EXTENDED_ID, bytes((self.extended_id,)) + self.payload)
 
 
