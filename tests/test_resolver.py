@@ -105,9 +105,12 @@ class Resolving(_Resolver):
         self.successResultOf(second)
 
     def test_one_who_makes_another_leave(self) -> None:
-        both = [self.resolver.resolve("a.example"), self.resolver.resolve("a.example")]
+        def leave(_: object, other: Deferred[Any]) -> None:
+            other.cancel()
+
+        both: list[Deferred[Any]] = [self.resolver.resolve("a.example") for _ in range(2)]
         for mine, other in (both, both[::-1]):
-            mine.addCallback(lambda _, other=other: other.cancel())
+            mine.addCallback(leave, other)
         self.pools[0].run()
         failed = [d for d in both if isinstance(d.result, Failure)]
         self.assertEqual(len(failed), 1)

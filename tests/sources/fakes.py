@@ -14,6 +14,15 @@ from zope.interface import implementer
 from functorrent.addresses import AddressGuard, classify
 from functorrent.errors import AddressNotAllowed, NameNotResolved
 from functorrent.interfaces import IResolver
+from functorrent.wire.udp_tracker import (
+    AnnounceAnswer,
+    AnnounceRequest,
+    Answer,
+    ConnectAnswer,
+    ConnectRequest,
+    decode_request,
+    encode_answer,
+)
 
 
 @implementer(IResolver)
@@ -93,7 +102,7 @@ class ServerSide(StringTransport):
         self.loseConnection()
 
 
-class Network(MemoryReactorClock):  # type: ignore[misc]
+class Network(MemoryReactorClock):
     """A reactor without sockets: dials are accepted, refused, or left waiting, by (host, port).
 
     `serve` maps an address to what answers each request there: a function of the request's bytes.
@@ -105,6 +114,8 @@ class Network(MemoryReactorClock):  # type: ignore[misc]
         self.silent: set[tuple[str, int]] = set()
         self.dialled: list[tuple[str, int]] = []
         self.connections: list[ServerSide] = []
+        self.udp_ports: list[UdpPort] = []
+        self.trackers: dict[tuple[str, int], UdpTracker] = {}
 
     def serve(self, host: str, port: int, answer: Callable[[bytes], bytes | None]) -> None:
         self.servers[host, port] = answer
@@ -129,17 +140,82 @@ class Network(MemoryReactorClock):  # type: ignore[misc]
             if response is not None:
                 self.callLater(0, transport.respond, response)
 
-        transport.writeSequence = lambda chunks: (  # type: ignore[method-assign]
-            StringTransport.write(transport, b"".join(chunks)),
-            written(b"".join(chunks)),
-        )
+        def write_sequence(chunks: Any) -> None:
+            data = b"".join(chunks)
+            StringTransport.write(transport, data)
+            written(data)
+
+        transport.writeSequence = write_sequence  # type: ignore[method-assign]
         protocol.makeConnection(transport)
         return connector
+
+    # -- UDP -----------------------------------------------------------------------------------
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> UdpPort:
+        opened = UdpPort(self, protocol, interface)
+        self.udp_ports.append(opened)
+        return opened
 
     def settle(self) -> None:
         """Let everything happen that takes no time."""
         for _ in range(50):
             self.advance(0)
+
+
+class UdpPort:
+    """One of our sockets; what is written goes to the tracker at that address, if there is one."""
+
+    def __init__(self, network: Network, protocol: Any, interface: str) -> None:
+        self.network = network
+        self.protocol = protocol
+        self.interface = interface
+        self.sent: list[tuple[float, bytes, tuple[str, int]]] = []
+        self.open = True
+
+    def write(self, data: bytes, address: tuple[str, int]) -> None:
+        self.sent.append((self.network.seconds(), data, address))
+        tracker = self.network.trackers.get(address)
+        if tracker is not None:
+            tracker.received(data, lambda answer: self.network.callLater(0, self.deliver, answer, address))
+
+    def deliver(self, data: bytes, address: tuple[str, int]) -> None:
+        if self.open:
+            self.protocol.datagramReceived(data, address)
+
+    def stopListening(self) -> None:
+        self.open = False
+
+
+class UdpTracker:
+    """A UDP tracker; assign to `answer` what it does with an announce, and to `lose` how many it loses."""
+
+    def __init__(self, network: Network, host: str = "93.184.216.34", port: int = 6969) -> None:
+        network.trackers[host, port] = self
+        self.connects = 0
+        self.lose = 0
+        self.announces: list[AnnounceRequest] = []
+        self.peers = b"\x08\x08\x08\x08\x1a\xe1"
+        self.answer: Callable[[AnnounceRequest], Answer | bytes | None] = self.ok
+
+    def ok(self, request: AnnounceRequest) -> Answer | bytes | None:
+        return AnnounceAnswer(request.transaction_id, 1800, 1, 2, self.peers)
+
+    def events(self) -> list[int]:
+        return [request.event for request in self.announces]
+
+    def received(self, data: bytes, reply: Callable[[bytes], Any]) -> None:
+        if self.lose:
+            self.lose -= 1
+            return
+        request = decode_request(data)
+        if isinstance(request, ConnectRequest):
+            self.connects += 1
+            reply(encode_answer(ConnectAnswer(request.transaction_id, 1000 + self.connects)))
+            return
+        self.announces.append(request)
+        answer = self.answer(request)
+        if answer is not None:
+            reply(answer if isinstance(answer, bytes) else encode_answer(answer))
 
 
 def response(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+import functorrent
 from functorrent.addresses import AddressGuard
 from functorrent.errors import AddressNotAllowed, NameNotResolved
 from functorrent.limits import Limits
@@ -329,5 +331,8 @@ class Importing(SynchronousTestCase):
             "bad = {'treq', 'OpenSSL', 'hyperlink', 'twisted.web.client', 'twisted.internet.reactor'};"
             "sys.exit(' '.join(bad & set(sys.modules)) or 0)"
         )
-        run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        root = Path(functorrent.__file__).parent.parent
+        run = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=root
+        )
         self.assertEqual((run.returncode, run.stderr), (0, ""))

@@ -13,7 +13,7 @@ from functorrent.wire.udp_tracker import encode_options
 #: A longer URL is nobody's tracker (udp:// options and request lines have room for less).
 _MAX_URL = 2048
 _SAFE = "!$%&'()*+,/:;=?@[]~-._"
-_HOST = re.compile(r"[^\s/?#@\[\]\\%]{1,253}|[0-9A-Fa-f:.]{2,45}")
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
