@@ -223,8 +223,12 @@ class FolderTests(SynchronousTestCase):
         os.mkfifo(path)
         self.assertIsNone(folder.existing(self.infohash))
         os.unlink(path)
-        self.patch(files, "MAX_TORRENT", len(self.torrent) - 1)
         folder.write(self.infohash, "a", self.torrent)
+        self.patch(files, "MAX_TORRENT", len(self.torrent) - 1)
+        self.assertIsNone(folder.existing(self.infohash))
+        self.patch(files, "MAX_TORRENT", len(self.torrent))
+        self.assertEqual(folder.existing(self.infohash), path)
+        self.break_call("read", errno.EIO)
         self.assertIsNone(folder.existing(self.infohash))
 
     def test_existing_by_name(self) -> None:
