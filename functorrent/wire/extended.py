@@ -15,6 +15,8 @@ from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.wire.bencode import Value, decode_prefix, encode
 
 HANDSHAKE_ID = 0
+#: Bytes of an extension's name; longer ones are not kept. The longest in use have 16.
+MAX_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class ExtendedHandshake:
             if len(names) > limits.max_extensions:
                 raise MalformedMessage(f"{len(names)} extensions, over {limits.max_extensions}")
             for name, number in names.items():
-                if type(number) is int and 0 <= number <= 255:
+                if type(number) is int and 0 <= number <= 255 and len(name) <= MAX_NAME:
                     extensions[name] = number
         size, client, port, reqq = get(b"metadata_size"), get(b"v"), get(b"p"), get(b"reqq")
         yourip = get(b"yourip")
@@ -78,6 +80,8 @@ def encode_handshake(extensions: Mapping[str, int], items: Mapping[str, Any]) ->
     used = [number for number in extensions.values() if number]
     if len(used) != len(set(used)):
         raise LocalProtocolError(f"two extensions share an id: {dict(extensions)}")
+    if any(not 0 <= number <= 255 for number in used):
+        raise LocalProtocolError(f"an id is a byte: {dict(extensions)}")
     if "m" in items:
         raise LocalProtocolError("'m' is made of the extensions' names")
     return encode({**items, "m": dict(extensions)})
@@ -87,7 +91,7 @@ class LocalExtensions:
     """The table of ids we offer: fixed for the process, 1 and up in the order given."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.ids = {name: number for number, name in enumerate(names, 1)}
+        self.ids = {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
         if len(self.ids) > 255:
             raise LocalProtocolError("more than 255 extensions")
         self._names = {number: name for name, number in self.ids.items()}
