@@ -35,12 +35,13 @@ class Client:
     base: tuple[str, ...] = ()
 
 
-def _first_line(command: list[str]) -> str:
+def _printed_version(command: list[str]) -> str:
+    """The last word of the first line that `command` prints."""
     found = subprocess.run(
         command, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False, timeout=60
     )
     lines = (found.stdout or found.stderr).strip().splitlines()
-    return lines[0] if lines and found.returncode == 0 else "not installed"
+    return lines[0].split()[-1] if lines and found.returncode == 0 else "not installed"
 
 
 def _script(name: str) -> str:
@@ -55,7 +56,7 @@ def functorrent(program: str | None = None) -> Client:
         fetch = ["fetch", "-i", str(run.magnets), "-o", str(run.output), "--allow-local", "--quiet"]
         return [*base, *fetch]
 
-    return Client("functorrent", lambda: _first_line([*base, "--version"]), command, base=tuple(base))
+    return Client("functorrent", lambda: _printed_version([*base, "--version"]), command, base=tuple(base))
 
 
 def _libtorrent(mode: str) -> Callable[[Run], list[str]]:
@@ -113,7 +114,7 @@ def clients(program: str | None = None) -> dict[str, Client]:
         Client("libtorrent-defaults", lambda: libtorrent, _libtorrent("defaults"), lambda s: s.count <= 100),
         Client(
             "aria2",
-            lambda: _first_line([aria2, "--version"]),
+            lambda: _printed_version([aria2, "--version"]),
             _aria2,
             lambda s: bool(s.trackers) and s.count <= 1000,
         ),
