@@ -134,7 +134,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs what was asked; 1 when a client left magnets unfetched that it should have fetched."""
+    """Runs what was asked; 1 when a client left magnets unfetched, 130 when it was stopped."""
     signal.signal(signal.SIGTERM, _stop)
     options = arguments(argv)
     known = clients(options.functorrent)
@@ -147,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     versions = {name: known[name].version() for name in known if name in used}
     about = machine()
     measured: list[tuple[Scenario, list[Result]]] = []
+    stopped = False
     with tempfile.TemporaryDirectory(prefix="functorrent-bench-") as name:
         folder = opened(Path(name))
         try:
@@ -154,10 +155,13 @@ def main(argv: list[str] | None = None) -> int:
                 measured.append((row, run_scenario(row, known, folder / f"bed{index}", options.seconds)))
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
+            stopped = True
     seconds = None
     if options.all and "functorrent" in used and not options.only:
         seconds = version_seconds([*known["functorrent"].base, "--version"])
     _print(options.json, about, versions, measured, seconds)
+    if stopped:
+        return 130
     return 0 if all(result.complete for _, results in measured for result in results) else 1
 
 

@@ -1,7 +1,7 @@
 """A loopback of our own for each run: a fresh network namespace (Linux).
 
-Ports of closed connections stay taken for a minute. After two runs of 10,000 magnets few are left
-on a shared loopback, and libtorrent, which binds before it dials, becomes six times slower.
+Ports of closed connections stay taken for a minute. On a shared loopback libtorrent was six times
+slower at the second run of 10,000 magnets (presumably because it binds before it dials).
 """
 
 from __future__ import annotations
