@@ -85,7 +85,7 @@ def decode_metadata(payload: bytes) -> MetadataMessage | None:
     if kind_ not in (REQUEST, DATA, REJECT):
         return None
     if not isinstance(piece_, int) or piece_ < 0:
-        raise MalformedMessage(f"a metadata message about piece {piece_!r}")
+        raise MalformedMessage(f"a metadata message about piece {piece_!r:.60}")
     if kind_ == DATA:
         return MetadataData(piece_, size_ if isinstance(size_, int) else None, payload[end:])
     return MetadataRequest(piece_) if kind_ == REQUEST else MetadataReject(piece_)
