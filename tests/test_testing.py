@@ -415,6 +415,18 @@ class HTTPTrackerTests(SynchronousTestCase):
         self.assertEqual(self.request.written, [b"z"] * 3)
         self.assertEqual(self.ask(tracker_lies.NeverAnswers()), NOT_DONE_YET)
 
+    def test_late_answer(self) -> None:
+        clock = Clock()
+        self.assertEqual(self.ask(tracker_lies.LateAnswer(clock, 2.0)), NOT_DONE_YET)
+        clock.advance(1.9)
+        self.assertEqual(self.request.written, [])
+        clock.advance(0.1)
+        self.assertIn(b"5:peers6:", self.request.written[0])
+        self.assertEqual(self.request.finished, 1)
+        self.ask(tracker_lies.LateAnswer(clock, 2.0))
+        self.request.processingFailed(Failure(ConnectionError()))
+        self.assertEqual(clock.getDelayedCalls(), [])
+
     def test_slow_body(self) -> None:
         clock = Clock()
         self.ask(tracker_lies.SlowBody(clock, 1.0))

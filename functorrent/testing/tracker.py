@@ -131,9 +131,10 @@ class TrackerResource(Resource):
             items["peers6"] = b"".join(pack(peer) for peer in peers if ":" in peer.host)
         for lie in self.lies:
             items = lie.items(items, peers)
-        body = encode(items)
+        body: bytes | int = encode(items)
         for lie in self.lies:
-            body = lie.body(request, body)
+            if isinstance(body, bytes):
+                body = lie.body(request, body)
         return body
 
 

@@ -28,8 +28,8 @@ class HTTPLie:
         """The answer, as a dictionary."""
         return items
 
-    def body(self, request: HTTPRequest, body: bytes) -> bytes:
-        """The answer, encoded."""
+    def body(self, request: HTTPRequest, body: bytes) -> bytes | int:
+        """The answer, encoded; NOT_DONE_YET where it is sent later."""
         return body
 
 
@@ -141,6 +141,23 @@ class SlowBody(HTTPLie):
                 self.clock.callLater(self.seconds, step, rest[1:])
 
         step(b"d8:intervali1800e5:peers6:")
+        return NOT_DONE_YET
+
+
+class LateAnswer(HTTPLie):
+    """Answers honestly, `seconds` late on the clock given."""
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self.clock = clock
+        self.seconds = seconds
+
+    def body(self, request: HTTPRequest, body: bytes) -> int:
+        def answer() -> None:
+            request.write(body)
+            request.finish()
+
+        timer = self.clock.callLater(self.seconds, answer)
+        request.notifyFinish().addErrback(lambda _failure: timer.cancel())
         return NOT_DONE_YET
 
 

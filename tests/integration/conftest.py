@@ -1,0 +1,68 @@
+"""Fixtures of the integration tests: the reactor, fakes that listen on it, and real programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+
+from tests.integration.harness.libtorrent_seeder import LibtorrentSeeder
+from tests.integration.harness.listening import Listening
+from tests.integration.harness.opentracker import OpenTracker
+from tests.integration.harness.programs import Program
+
+
+@pytest.fixture
+def reactor() -> Any:
+    """The one reactor, which pytest-twisted runs."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibtorrentSeeder]:
+    """A libtorrent seeder on 127.0.0.1, for the whole session: `honest.add(info)`."""
+    seeder = LibtorrentSeeder(tmp_path_factory.mktemp("libtorrent"))
+    yield seeder
+    seeder.kill()
+
+
+@pytest.fixture(scope="session")
+def honest6(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibtorrentSeeder]:
+    """A libtorrent seeder on ::1."""
+    seeder = LibtorrentSeeder(tmp_path_factory.mktemp("libtorrent6"), "::1")
+    yield seeder
+    seeder.kill()
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Program]]:
+    """Programs put in here are killed at the end."""
+    running: list[Program] = []
+    yield running
+    for program in running:
+        program.kill()
+
+
+@pytest.fixture
+def opentracker(tmp_path: Path, programs: list[Program]) -> Callable[..., OpenTracker]:
+    """Starts a fresh opentracker for these infohashes."""
+
+    def start(*infohashes: bytes) -> OpenTracker:
+        tracker = OpenTracker(tmp_path / f"opentracker{len(programs)}", infohashes)
+        programs.append(tracker)
+        return tracker
+
+    return start
+
+
+@pytest_twisted.async_yield_fixture
+async def listening(reactor: Any) -> Any:
+    """See `Listening`."""
+    fakes = Listening(reactor)
+    yield fakes
+    await fakes.stop()

@@ -1,0 +1,1 @@
+"""Real programs for the integration tests: started on ephemeral loopback ports, always killed."""

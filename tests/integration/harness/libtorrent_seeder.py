@@ -1,0 +1,127 @@
+"""A libtorrent seeder in a process of its own: a program that takes lines of JSON, and its handle.
+
+Run as a program with a listen interface (as ``127.0.0.1:0``); it writes its port, then answers each
+line ``{"add": path, "limit": bytes, "trackers": [...]}`` or ``{"announce": true}`` with a line.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from tests.integration.harness.programs import Program, require_libtorrent
+
+
+class LibtorrentSeeder(Program):
+    """The handle. `port` is where it listens; `listens` False: nobody can call it, as behind NAT."""
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", *, listens: bool = True) -> None:
+        require_libtorrent()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._added: set[bytes] = set()
+        interface = f"[{host}]:0" if ":" in host else f"{host}:0"
+        super().__init__(
+            [sys.executable, "-m", __name__, interface, "listen" if listens else "deaf"],
+            folder / "libtorrent.log",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=Path(__file__).parents[3],
+        )
+        self.host = host
+        self.port: int = self._read()["port"]
+
+    def add(self, info: bytes, trackers: tuple[str, ...] = ()) -> bytes:
+        """Seed an info dictionary's torrent, whose content need not exist. Returns the infohash."""
+        infohash = sha1(info).digest()
+        if infohash not in self._added:
+            path = self.folder / f"{infohash.hex()}.torrent"
+            path.write_bytes(b"d4:info" + info + b"e")
+            self._ask({"add": str(path), "trackers": list(trackers)})
+            self._added.add(infohash)
+        return infohash
+
+    def announce(self) -> None:
+        """Ask its trackers again, at once."""
+        self._ask({"announce": True})
+
+    def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the libtorrent seeder died"
+        answer: dict[str, Any] = json.loads(line)
+        assert "error" not in answer, answer
+        return answer
+
+
+def main(interface: str, mode: str) -> None:
+    """The program."""
+    import libtorrent as lt
+
+    session = lt.session(
+        {
+            "listen_interfaces": interface,
+            "enable_dht": False,
+            "enable_lsd": False,
+            "enable_upnp": False,
+            "enable_natpmp": False,
+            "allow_multiple_connections_per_ip": True,
+            "active_seeds": -1,
+            "active_limit": -1,
+            "tick_interval": 100,
+            # It tries uTP first, and takes seconds to fall back to TCP.
+            "enable_outgoing_utp": False,
+            "enable_incoming_utp": False,
+            "max_concurrent_http_announces": 50,
+        }
+    )
+    handles = []
+    print(json.dumps({"port": session.listen_port()}), flush=True)
+    if mode == "deaf":
+        # What others are told of is not where it listens, as behind NAT.
+        session.apply_settings({"announce_port": 9})
+    for line in sys.stdin:
+        try:
+            asked = json.loads(line)
+            if "add" in asked:
+                limits = {
+                    "max_buffer_size": 64 << 20,
+                    "max_pieces": 0x7FFFFFFF,
+                    "max_decode_tokens": 5_000_000,
+                }
+                parameters = lt.add_torrent_params()
+                parameters.ti = lt.torrent_info(asked["add"], limits)
+                # A folder each: contents of the same name would be found, and found wrong.
+                parameters.save_path = asked["add"] + ".content"
+                parameters.trackers = asked["trackers"]
+                parameters.flags |= lt.torrent_flags.seed_mode | lt.torrent_flags.no_verify_files
+                parameters.flags &= ~lt.torrent_flags.auto_managed
+                parameters.flags &= ~lt.torrent_flags.paused
+                handle = session.add_torrent(parameters)
+                handles.append(handle)
+                # It hangs up on who asks for a torrent it has not looked at yet.
+                while handle.status().state != lt.torrent_status.seeding:
+                    time.sleep(0.005)
+            for handle in handles if "announce" in asked else ():
+                handle.force_reannounce(0, -1, lt.reannounce_flags_t.ignore_min_interval)
+            answer: dict[str, Any] = {}
+        except Exception as error:
+            answer = {"error": repr(error)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
