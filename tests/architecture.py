@@ -18,7 +18,18 @@ PACKAGE = "functorrent"
 #: Law 1, from the ground up. A module is placed by the longest of these names that it begins with.
 #: Those in one row may import each other, but for ISLANDS.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "limits", "interfaces", "addresses", "text", "lines", "seen", "resolver", "plugins"),
+    (
+        "errors",
+        "limits",
+        "interfaces",
+        "addresses",
+        "text",
+        "lines",
+        "seen",
+        "deadlines",
+        "resolver",
+        "plugins",
+    ),
     ("wire",),
     ("infohash", "magnet", "metainfo"),
     ("peer", "sources", "store"),
