@@ -15,7 +15,7 @@ import functorrent
 from functorrent.addresses import AddressGuard
 from functorrent.errors import AddressNotAllowed, NameNotResolved
 from functorrent.limits import Limits
-from functorrent.sources.http import HttpClient, HttpFailed, HttpTimedOut, HttpUnreachable
+from functorrent.sources.http import HttpClient, HttpFailed, HttpTimedOut, HttpUnreachable, _Body
 from tests.sources.fakes import Names, Network, response
 
 HOST, PORT = "93.184.216.34", 80
@@ -118,7 +118,7 @@ class Honest(_Http):
         self.quiet()
 
     def test_redirects_with_an_endless_body(self) -> None:
-        endless = b"HTTP/1.1 301 Moved\r\nContent-Length: 999999999\r\nLocation: /b\r\n\r\nxxx"
+        endless = b"HTTP/1.1 301 Moved\r\nContent-Length: 999999999\r\nLocation: /b\r\n\r\n"
         self.serve(endless, response(b"there"))
         self.assertEqual(self.successResultOf(self.get())[2], b"there")
         self.assertTrue(self.network.connections[0].closed)
@@ -145,6 +145,31 @@ class Liars(_Http):
         self.assertLess(len(bomb), 20_000)
         self.serve(response(bomb, b"Content-Encoding: gzip"))
         self.assertIn("unpacks", self.refused(self.get()))
+
+    def test_a_bomb_is_not_unpacked_to_be_measured(self) -> None:
+        asked: list[int] = []
+
+        class Unpacker:
+            eof = False
+
+            def decompress(self, data: bytes, most: int) -> bytes:
+                asked.append(most)
+                return b"x" * 15_000
+
+        outcomes: list[Any] = []
+        body = _Body(20_000, True, outcomes.append)
+        body._unpacker = Unpacker()  # type: ignore[assignment]
+        body.dataReceived(b"a")
+        self.assertEqual((asked, outcomes), ([20_001], []))
+        body.dataReceived(b"a")
+        self.assertEqual(asked, [20_001, 5_001])
+        self.assertIsInstance(outcomes[0], HttpFailed)
+
+    def test_gzip_that_is_long_and_unpacks_to_nothing(self) -> None:
+        packed = gzip.compress(b"hello", mtime=0)
+        padded = packed[:3] + b"\x08" + packed[4:10] + b"n" * 20_000 + b"\0" + packed[10:]
+        self.serve(response(padded, b"Content-Encoding: gzip"))
+        self.assertIn("longer", self.refused(self.get()))
 
     def test_a_bomb_in_a_bomb(self) -> None:
         bomb = gzip.compress(gzip.compress(bytes(15_000_000)))

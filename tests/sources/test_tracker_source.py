@@ -16,6 +16,7 @@ from functorrent.limits import Limits
 from functorrent.magnet import Magnet
 from functorrent.sources.http import HttpClient
 from functorrent.sources.tracker import TrackerSource, TrackerSourceMaker
+from functorrent.sources.tracker.health import Health
 from functorrent.wire.bencode import encode
 from functorrent.wire.udp_tracker import (
     STARTED,
@@ -172,6 +173,7 @@ class Udp(_Trackers):
         self.network.settle()
         self.assertEqual(self.tracker.events(), [STARTED, STOPPED])
         self.assertEqual(self.tracker.announces[1].infohash, infohash(1))
+        self.assertEqual(self.tracker.announces[1].num_want, 0)
         self.quiet()
 
     def test_stopped_with_a_new_connection_id(self) -> None:
@@ -307,6 +309,46 @@ class Udp(_Trackers):
         self.wait(3)
         self.assertEqual(len({request.infohash for request in self.tracker.announces}), 301)
 
+    def test_so_many_of_all_trackers_together(self) -> None:
+        other = UdpTracker(self.network, port=1)
+        for tracker in (self.tracker, other):
+            tracker.answer = lambda request: None
+        for number in range(1, 81):
+            self.find(UDP, number=number)
+            self.find("udp://t.example:1", number=number)
+        self.assertEqual(len(self.tracker.announces) + len(other.announces), 100)
+        for tracker in (self.tracker, other):
+            tracker.answer = tracker.ok
+        self.wait(4)
+        self.assertEqual({len({r.infohash for r in t.announces}) for t in (self.tracker, other)}, {80})
+
+    def test_a_refusal_makes_room_for_the_next(self) -> None:
+        self.tracker.answer = lambda request: None
+        for number in range(150):
+            self.find(UDP, number=number)
+        self.assertEqual(len(self.tracker.announces), 100)
+        no = ErrorAnswer(self.tracker.announces[0].transaction_id, b"no")
+        self.network.udp_ports[0].deliver(encode_answer(no), (HOST, 6969))
+        self.assertEqual(len(self.tracker.announces), 101)
+
+    def test_one_that_owes_answers_is_asked_a_few_at_a_time(self) -> None:
+        self.tracker.answer = lambda request: None
+        for number in range(10):
+            self.find(UDP, number=number)
+        self.wait(1.25)
+        before = len(self.tracker.announces)
+        for number in range(10, 40):
+            self.find(UDP, number=number)
+        self.assertEqual(len(self.tracker.announces), before)
+        self.tracker.answer = self.tracker.ok
+        self.wait(4)
+        self.assertEqual(len({request.infohash for request in self.tracker.announces}), 40)
+
+    def test_ourselves(self) -> None:
+        self.guard.set_own({6969}, frozenset((HOST,)))
+        self.addCleanup(self.guard.set_own, set(), frozenset())
+        self.assertEqual(self.statuses(self.find(UDP)), ["not_allowed"])
+
     def test_both_families(self) -> None:
         six = UdpTracker(self.network, V6HOST)
         six.peers = bytes.fromhex("20014860486000000000000000008888 1ae1")
@@ -429,6 +471,17 @@ class Dead(_Trackers):
     def test_no_such_name(self) -> None:
         [line] = self.successResultOf(self.find("udp://nowhere.example:1")).trackers
         self.assertEqual((line.status, line.error), ("failed", "nowhere.example has no address"))
+
+
+class Knowing(SynchronousTestCase):
+    def test_a_late_failure_is_no_news_of_one_that_answered_since(self) -> None:
+        health = Health()
+        health.alive(10.0)
+        health.failed(now=20.0, asked=9.0, why="late")
+        self.assertFalse(health.is_down(20.0))
+        health.failed(now=30.0, asked=11.0, why="dead")
+        self.assertTrue(health.is_down(89.0))
+        self.assertFalse(health.is_down(90.0))
 
 
 class Http(_Trackers):
@@ -555,6 +608,7 @@ class Http(_Trackers):
         self.network.advance(self.limits.stop_timeout)
         self.network.settle()
         self.successResultOf(stopped)
+        self.assertTrue(self.network.connections[-1].closed)
         self.client.stop()
         self.network.settle()
         self.assertEqual(self.network.getDelayedCalls(), [])
@@ -622,10 +676,15 @@ class Order(_Trackers):
         self.names.held["slow.example"] = []
         self.network.silent.add(("9.9.9.9", 80))
         self.udp.answer = lambda request: None
-        d = self.find(UDP, "udp://slow.example:1", "http://9.9.9.9/", "http://slow.example/")
+        self.network.serve("9.9.9.8", 80, lambda _: None)
+        urls = (UDP, "udp://slow.example:1", "http://9.9.9.9/", "http://slow.example/", "http://9.9.9.8/")
+        d = self.find(*urls)
         self.wait(0.5)
         d.cancel()
-        self.assertEqual(self.statuses(d), ["cancelled"] * 4)
+        self.network.settle()
+        self.assertEqual(self.statuses(d), ["cancelled"] * 5)
+        self.assertTrue(self.network.connections[0].closed)
+        self.assertEqual([waiting.called for waiting, _ in self.names.held["slow.example"]], [True, True])
         self.quiet()
         self.names.release("slow.example")
         self.assertEqual(self.udp.events(), [STARTED])
