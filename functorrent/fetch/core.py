@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from functorrent.addresses import AddressGuard
+from functorrent.deadlines import Deadlines
 from functorrent.fetch.budget import MemoryBudget
 from functorrent.fetch.dialer import Dialer
 from functorrent.fetch.identity import Identity
@@ -67,6 +68,9 @@ class FetchCore:
 
     reactor: Any
     clock: Any
+    deadlines: Deadlines
+    #: For slots, which are given up sooner.
+    patiences: Deadlines
     settings: FetchSettings
     limits: Limits
     guard: AddressGuard

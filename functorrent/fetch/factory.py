@@ -58,9 +58,7 @@ class MetadataClientFactory(ClientFactory):
         self._result: Deferred[Metadata] | None = None
         self._lookups: dict[Deferred[Any], IPeerSource | None] = {}
         self._reports: list[SourceReport] = []
-        self._timer: Any = None
-        self._patience: Any = None
-        self._linger: Any = None
+        self._lingering = False
         self._lingered = False
         self._began = 0.0
         self._named: set[PeerAddress] = set()
@@ -75,7 +73,7 @@ class MetadataClientFactory(ClientFactory):
         result: Deferred[Metadata] = Deferred(lambda _: self.cancel())
         self._result = result
         self._began = core.clock.seconds()
-        self._timer = core.clock.callLater(core.settings.timeout, self._too_late)
+        core.deadlines.set(self._too_late, self._began + core.settings.timeout)
         if self._released is not None:
             self._be_patient()
         core.fetches[self.infohash] = self
@@ -178,20 +176,18 @@ class MetadataClientFactory(ClientFactory):
     # -- slots ---------------------------------------------------------------------------------
 
     def _be_patient(self) -> None:
-        self._patience = self.core.clock.callLater(self.core.pace.patience, self._impatient)
+        core = self.core
+        core.patiences.set(self._impatient, core.clock.seconds() + core.pace.patience)
 
     def _impatient(self) -> None:
-        self._patience = None
         if self.race.exchanging:
             self._be_patient()
         else:
             self._release()
 
     def _release(self) -> None:
-        """Nobody answers: the slot goes to another magnet, the timers stay."""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        """Nobody answers: the slot goes to another magnet, the deadlines stay."""
+        self.core.patiences.clear(self._impatient)
         released, self._released = self._released, None
         if released is not None:
             released()
@@ -200,23 +196,23 @@ class MetadataClientFactory(ClientFactory):
 
     def _look(self) -> None:
         """Something ended: is there anything left to wait for?"""
-        if self._over or self._starting or self._lookups or not self.race.idle or self._linger is not None:
+        if self._over or self._starting or self._lookups or not self.race.idle or self._lingering:
             return
         core = self.core
         listening = core.identity.port is not None
         if listening and not self._lingered and any(report.announced for report in self._reports):
-            self._linger = core.clock.callLater(core.settings.linger, self._nobody_called)
+            self._lingering = True
+            core.deadlines.set(self._nobody_called, core.clock.seconds() + core.settings.linger)
             self._release()
             return
         self._fail()
 
     def _nobody_called(self) -> None:
-        self._linger = None
+        self._lingering = False
         self._lingered = True
         self._look()
 
     def _too_late(self) -> None:
-        self._timer = None
         self._fail(timed_out=True)
 
     def _verified(self, info_bytes: bytes) -> None:
@@ -289,10 +285,9 @@ class MetadataClientFactory(ClientFactory):
         """Leave no dial, connection, lookup or timer."""
         self._over = True
         core = self.core
-        for timer in (self._timer, self._patience, self._linger):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._patience = self._linger = None
+        core.deadlines.clear(self._too_late)
+        core.deadlines.clear(self._nobody_called)
+        core.patiences.clear(self._impatient)
         self.race.close()
         for lookup in list(self._lookups):
             lookup.cancel()

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from functorrent import __version__
 from functorrent.addresses import AddressGuard
+from functorrent.deadlines import Deadlines
 from functorrent.errors import (
     AddressNotAllowed,
     FunctorrentError,
@@ -87,6 +88,8 @@ class Fetcher:
         self.core = FetchCore(
             reactor=reactor,
             clock=reactor,
+            deadlines=Deadlines(reactor),
+            patiences=Deadlines(reactor, 0.025),
             settings=settings,
             limits=limits,
             guard=guard,
@@ -177,7 +180,13 @@ class Fetcher:
     async def _listen(self) -> None:
         core = self.core
         self._listener = listener = PeerListener(
-            core.clock, core.table, self._sink, core.identity.peer_id, self._provider, core.limits
+            core.clock,
+            core.deadlines,
+            core.table,
+            self._sink,
+            core.identity.peer_id,
+            self._provider,
+            core.limits,
         )
         if not self.settings.listen:
             try:
@@ -225,6 +234,8 @@ class Fetcher:
                     await each
             except Exception:
                 self.log.failure("something did not stop as it should")
+        core.deadlines.stop()
+        core.patiences.stop()
         if self._http is not None:
             await self._http.stop()
         await self._resolver.stop()

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IConnector
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -18,6 +17,7 @@ from functorrent.errors import AddressNotAllowed, MetadataRejected, PeerClosed, 
 from functorrent.fetch.core import FetchCore
 from functorrent.fetch.report import empty_counts
 from functorrent.interfaces import IMetadataRequester, IMetadataSink, IPeerSink, PeerAddress
+from functorrent.peer.connection import PeerConnection
 from functorrent.peer.listener import ICalledFor
 from functorrent.peer.protocol import IPeerOwner, PeerProtocol
 from functorrent.wire.assembly import MetadataAssembly
@@ -51,6 +51,7 @@ class Race:
         self.infohash = infohash
         self.core = core
         self.clock = core.clock
+        self.deadlines = core.deadlines
         self.peer_id = core.identity.peer_id(infohash)
         self.counts = empty_counts()
         self.over = False
@@ -62,7 +63,7 @@ class Race:
         self._verified = verified
         self._known: set[PeerAddress] = set()
         self._candidates: deque[PeerAddress] = deque()
-        self._dials: dict[PeerAddress, tuple[IConnector | None, float]] = {}
+        self._dials: dict[PeerAddress, tuple[PeerConnection, float]] = {}
         self._peers: dict[PeerProtocol, float] = {}
         self._ready: set[PeerProtocol] = set()
         self._callers = 0
@@ -123,17 +124,20 @@ class Race:
 
     def dial(self, address: PeerAddress, timeout: float) -> None:
         """Dial a peer; it answers to the factory."""
-        # Noted first: the connector may report a failure before connectTCP returns.
-        self._dials[address] = (None, self.clock.seconds())
-        self.core.stats.peers_tried += 1
-        connector = self.core.reactor.connectTCP(address.host, address.port, self._factory, timeout)
-        if address in self._dials:
-            self._dials[address] = (connector, self._dials[address][1])
+        core = self.core
+        now = self.clock.seconds()
+        core.stats.peers_tried += 1
+        connection = PeerConnection(core.reactor, address.host, address.port, self._factory)
+        self._dials[address] = (connection, now)
+        self.deadlines.set(connection.time_out, now + timeout)
+        connection.connect()
 
     def dial_failed(self, address: PeerAddress, reason: Failure) -> None:
         """A dial came to nothing."""
-        if self._dials.pop(address, None) is None:
+        dial = self._dials.pop(address, None)
+        if dial is None:
             return
+        self.deadlines.clear(dial[0].time_out)
         outcome = self.core.dialer.failed(address, reason)
         if self.over:
             return
@@ -146,7 +150,8 @@ class Race:
 
     def dial_answered(self, address: PeerAddress, peer: PeerProtocol) -> None:
         """A dial was accepted; `peer` is the connection."""
-        _, started = self._dials.pop(address, (None, self.clock.seconds()))
+        connection, started = self._dials.pop(address)
+        self.deadlines.clear(connection.time_out)
         self._peers[peer] = started
         self.core.stats.peers_connected += 1
         self.core.dialer.answered(address)
@@ -295,10 +300,10 @@ class Race:
             counts["cancelled"] -= 1
         self._candidates.clear()
         dials, self._dials = self._dials, {}
-        for address, (connector, _) in dials.items():
+        for address, (connection, _) in dials.items():
             dialer.given_up(address)
-            if connector is not None:
-                connector.disconnect()
+            self.deadlines.clear(connection.time_out)
+            connection.disconnect()
         for peer in list(self._peers):
             peer.abort(None)
         self.assembly.close()

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
 from zope.interface import Attribute, Interface, implementer
 
+from functorrent.deadlines import Deadlines
 from functorrent.errors import PeerError, WrongInfohash
 from functorrent.interfaces import IMetadataProvider, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
@@ -42,6 +43,7 @@ class PeerListener(ServerFactory):
     def __init__(
         self,
         clock: Any,
+        deadlines: Deadlines,
         table: ExtensionTable,
         wanted: Any,
         peer_id: Any,
@@ -49,6 +51,7 @@ class PeerListener(ServerFactory):
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.clock = clock
+        self.deadlines = deadlines
         self.table = table
         self.limits = limits
         self._wanted = wanted

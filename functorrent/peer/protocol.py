@@ -1,7 +1,7 @@
 """`PeerProtocol`: one TCP connection to one peer (BEP 3, 10), whoever called.
 
 Bytes go through a `PeerSession` (wire/session.py); extensions run in an `ExtensionDispatcher`. There
-is one timer for each connection, and whoever lies, or is silent for too long, is aborted.
+is one deadline for each connection, and whoever lies, or is silent for too long, is aborted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
+from functorrent.deadlines import Deadlines
 from functorrent.errors import (
     ConnectedToSelf,
     NoExtensionProtocol,
@@ -34,7 +35,8 @@ from functorrent.wire.session import ExtensionMessage, PeerSession
 class IPeerOwner(Interface):
     """Who a connection belongs to: a race, or the listener until the peer names a torrent."""
 
-    clock: IReactorTime = Attribute("Where deadlines come from.")
+    clock: IReactorTime = Attribute("Where the time comes from.")
+    deadlines: Deadlines = Attribute("The deadlines of all its connections.")
 
     def peer_called(peer: PeerProtocol, handshake: Handshake) -> tuple[bytes, bytes]:
         """A peer that called us names its torrent: returns (infohash, our peer id).
@@ -82,7 +84,6 @@ class PeerProtocol(Protocol):
         self.session = PeerSession(table.local, limits, every_message=False)
         self._peer_id = peer_id
         self._dispatcher = ExtensionDispatcher(table)
-        self._timer: Any = None
         self._due = 0.0
         self._kept_until = 0.0
         self._lacking: NoMetadata | None = None
@@ -111,6 +112,7 @@ class PeerProtocol(Protocol):
         self._received += len(data)
         session = self.session
         self._receiving = True
+        error: PeerError | None = None
         try:
             for event in session.receive_data(data):
                 kind = type(event)
@@ -122,12 +124,14 @@ class PeerProtocol(Protocol):
                     self._handshake(event)  # type: ignore[arg-type]
                 if self._over:
                     return
-        except PeerError as error:
-            session.fail(error)
+        except PeerError as lie:
+            error = lie
         finally:
             self._receiving = False
-        if session.failure is not None:
-            self.abort(session.failure)
+        # A lie told by an event came ahead of the one that ended the session.
+        error = error or session.failure
+        if error is not None:
+            self.abort(error)
             return
         self._flush()
 
@@ -142,7 +146,9 @@ class PeerProtocol(Protocol):
             self.infohash, self._peer_id = self.owner.peer_called(self, handshake)
             if handshake.peer_id == self._peer_id:
                 raise ConnectedToSelf("has our own peer id")
-            self.session.send_handshake(Handshake(self.infohash, self._peer_id))
+            # A session that a lie has ended says no more, though the events ahead of it count.
+            if self.session.failure is None:
+                self.session.send_handshake(Handshake(self.infohash, self._peer_id))
         elif handshake.infohash != self.infohash:
             raise WrongInfohash(f"shares {handshake.infohash.hex()}")
         elif handshake.peer_id == self._peer_id:
@@ -151,7 +157,9 @@ class PeerProtocol(Protocol):
             raise NoExtensionProtocol("does not speak the extension protocol")
         self.owner.peer_ready(self)
         self.progress()
-        self.session.send_extended_handshake(self._dispatcher.open(self, self.infohash, handshake))
+        payload = self._dispatcher.open(self, self.infohash, handshake)
+        if self.session.failure is None:
+            self.session.send_extended_handshake(payload)
 
     def _extended_handshake(self, handshake: ExtendedHandshake) -> None:
         self._lacking = None
@@ -165,7 +173,7 @@ class PeerProtocol(Protocol):
 
     def send_extension(self, name: str, payload: bytes) -> None:
         """Send a message of an extension; dropped where the peer has it not."""
-        if self._over:
+        if self._over or self.session.failure is not None:
             return
         self.session.send_extension(name, payload)
         if not self._receiving:
@@ -230,20 +238,21 @@ class PeerProtocol(Protocol):
     # -- the deadline ----------------------------------------------------------------------
 
     def _wait(self, seconds: float) -> None:
-        now = self.owner.clock.seconds()
+        owner = self.owner
+        now = owner.clock.seconds()
         self._last_progress = now
         self._due = now + seconds
-        self._timer = self.owner.clock.callLater(seconds, self._expired)
+        owner.deadlines.set(self._expired, self._due)
 
     def _expired(self) -> None:
-        """The timer fired: later than the deadline of now, or for a peer that is too slow."""
-        self._timer = None
-        now = self.owner.clock.seconds()
+        """The deadline that was set has passed: there is a later one, or the peer is too slow."""
+        owner = self.owner
+        now = owner.clock.seconds()
         due = max(self._due, self._kept_until)
         if due <= now and self._still_sends(now):
             due = self._due = now + self.limits.progress_timeout
         if due > now:
-            self._timer = self.owner.clock.callLater(due - now, self._expired)
+            owner.deadlines.set(self._expired, due)
         elif self.session.remote is None:
             self.abort(PeerSilent("connected, but sent no handshake"))
         else:
@@ -265,8 +274,6 @@ class PeerProtocol(Protocol):
             return
         self._over = True
         self.session.close()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.owner.deadlines.clear(self._expired)
         self._dispatcher.closed(error)
         self.owner.peer_ended(self, error)

@@ -6,7 +6,8 @@ Everything that changes the state of a connection lives here. The laws:
   closes the session with an error, a local one raises LocalProtocolError;
 - nothing raises in the middle of a buffer: the events ahead of a lie are returned, the lie is kept
   in `failure`, and the session is closed;
-- what is to be sent collects in one buffer, so that one read leads to at most one write.
+- what is to be sent collects in one buffer, so that one read leads to at most one write; what is sent
+  into a closed session goes nowhere, for whoever answers the events ahead of a lie comes too late.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from functorrent.wire.messages import Message, decode_message
 class State(Enum):
     """Where a connection stands."""
 
+    # Enum's own is Python code; these are keys of a table read for each message.
+    __hash__ = object.__hash__
+
     IDLE = "nothing said by either side"
     GREETED = "we sent our handshake, theirs has not come"
     CALLED = "theirs has come, we have not answered"
@@ -39,6 +43,9 @@ class State(Enum):
 
 class Input(Enum):
     """What can happen to a connection."""
+
+    # Enum's own is Python code; these are keys of a table read for each message.
+    __hash__ = object.__hash__
 
     SEND_HANDSHAKE = "we send our handshake"
     RECEIVE_HANDSHAKE = "theirs has come"
@@ -58,6 +65,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.OPEN, Input.SEND_MESSAGE): State.OPEN,
     (State.OPEN, Input.RECEIVE_MESSAGE): State.OPEN,
     **{(state, Input.CLOSE): State.CLOSED for state in State},
+    **{(State.CLOSED, what): State.CLOSED for what in Input},
 }
 
 
@@ -172,19 +180,19 @@ class PeerSession:
 
     def send_handshake(self, handshake: Handshake) -> None:
         """Our handshake: first thing for a caller, the answer for one who was called."""
-        self._send(Input.SEND_HANDSHAKE)
-        self._outgoing.append(handshake.encode())
+        data = handshake.encode()
+        if self._send(Input.SEND_HANDSHAKE):
+            self._outgoing.append(data)
 
     def send_extended_handshake(self, payload: bytes) -> None:
         """Our extended handshake, as `extended.encode_handshake` makes it."""
-        self._send(Input.SEND_MESSAGE)
-        self._outgoing.append(encode_frame(EXTENDED_ID, b"\x00" + payload))
+        if self._send(Input.SEND_MESSAGE):
+            self._outgoing.append(encode_frame(EXTENDED_ID, b"\x00" + payload))
 
     def send_extension(self, name: str, payload: bytes) -> bool:
         """A message of an extension; False, and nothing sent, where the peer has it not."""
-        self._send(Input.SEND_MESSAGE)
         extended_id = self.extensions.id(name)
-        if extended_id is None:
+        if not self._send(Input.SEND_MESSAGE) or extended_id is None:
             return False
         self._outgoing.append(encode_frame(EXTENDED_ID, bytes((extended_id,)) + payload))
         return True
@@ -194,8 +202,8 @@ class PeerSession:
         encode = getattr(message, "encode", None)
         if encode is None:
             raise LocalProtocolError(f"{type(message).__name__} is only ever received")
-        self._send(Input.SEND_MESSAGE)
-        self._outgoing.append(encode())
+        if self._send(Input.SEND_MESSAGE):
+            self._outgoing.append(encode())
 
     def data_to_send(self) -> bytes:
         """The bytes to write now; b"" where there are none."""
@@ -217,6 +225,8 @@ class PeerSession:
         """Hang up; what comes after is ignored, what is to be sent is dropped."""
         self.state = TRANSITIONS[self.state, Input.CLOSE]
         self._outgoing.clear()
+        self._decoder = None
+        self._greeting = b""
 
     def fail(self, error: PeerError) -> None:
         """Close for a fault of the peer's; the first one is kept in `failure`."""
@@ -230,8 +240,10 @@ class PeerSession:
             raise MalformedMessage(f"{what.value}, but {self.state.value}")
         self.state = state
 
-    def _send(self, what: Input) -> None:
+    def _send(self, what: Input) -> bool:
+        """Whether there is anybody to send to; LocalProtocolError where it is not our turn."""
         state = TRANSITIONS.get((self.state, what))
         if state is None:
             raise LocalProtocolError(f"{what.value}, but {self.state.value}")
         self.state = state
+        return state is not State.CLOSED
