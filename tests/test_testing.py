@@ -320,6 +320,12 @@ class MetadataLieTests(SynchronousTestCase):
         clock.advance(1)
         self.assertEqual(clock.getDelayedCalls(), [])
 
+    def test_trickle_keeps_the_order(self) -> None:
+        clock = Clock()
+        caller, _, connection = call(behaviours.Trickle(100_000, after=300), clock=clock)
+        connection.advance(2.0)
+        self.assertEqual(b"".join(message.block for message in caller.metadata), INFO)
+
     def test_a_clock_is_asked_for(self) -> None:
         self.assertRaises(ValueError, lambda: ScriptedSeeder(INFO).clock)
 

@@ -116,8 +116,9 @@ class EndlessHandshake(Behaviour):
     def early(self, peer: SeederProtocol) -> bytes:
         handshakes = []
         for number in range(100):
-            names = b"".join(b"6:x%05di%de" % (number * 50 + i, i + 1) for i in range(50))
-            handshakes.append(encode_frame(20, b"\x00d1:md%bee" % names))
+            names = b"".join(b"6:x%05di%de" % (number * 50 + i, i + 3) for i in range(50))
+            offer = b"d1:md11:ut_metadatai2e%be13:metadata_sizei%dee" % (names, len(peer.seeder.info))
+            handshakes.append(encode_frame(20, b"\x00" + offer))
         _Flood.start(peer, b"".join(handshakes))
         return b""
 
@@ -365,6 +366,8 @@ class Trickle(Behaviour):
             running = peer in self._waiting
             self._waiting.setdefault(peer, bytearray()).extend(later)
             if not running:
+                peer.write(now)
+                now = b""
                 self._step(peer)
         return now
 
