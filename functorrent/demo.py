@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import BindError
 
 from functorrent.errors import FunctorrentError
 from functorrent.fetch.api import fetch_metadata
@@ -126,7 +127,7 @@ async def _run(reactor: Any, story: _Story, folder: str | None) -> int:
         path = _write(metadata.torrent_bytes, infohash, folder)
         story.say("functorrent", f"written to {path} (to look inside: functorrent show {path})")
         return 0
-    except (FunctorrentError, OSError) as error:
+    except (FunctorrentError, BindError, OSError) as error:
         story.say("demo", f"did not work: {error}")
         return 1
     finally:
