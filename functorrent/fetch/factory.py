@@ -297,11 +297,15 @@ class MetadataClientFactory(ClientFactory):
             del core.fetches[self.infohash]
 
     def _report(self, reason: str | None) -> FetchReport:
-        trackers = tuple(tracker for report in self._reports for tracker in report.trackers)
+        reports = self._reports
+        if len(reports) == 1:
+            trackers = reports[0].trackers
+        else:
+            trackers = tuple(tracker for report in reports for tracker in report.trackers)
         return FetchReport(
             trackers,
             self.race.counts,
-            tuple(report for report in self._reports if not report.trackers),
+            tuple([report for report in reports if not report.trackers]),
             reason,
             round(self.core.clock.seconds() - self._began, 3),
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
+from binascii import b2a_base64
 from hashlib import blake2b
 
 from zope.interface import implementer
@@ -23,11 +23,18 @@ class Identity:
     def __init__(self, version: str) -> None:
         digits = "".join(part[:1] for part in (version.split(".") + ["0"] * 4)[:4])
         self._prefix = f"-FT{digits}-".encode()
-        self._secret = secrets.token_bytes(32)
+        self._keyed = blake2b(key=secrets.token_bytes(32), digest_size=9)
+        #: The last one asked for: a fetch and its trackers ask one after the other.
+        self._last: tuple[bytes, bytes] = (b"", b"")
         self.key = secrets.randbits(32)
         self.port: int | None = None
 
     def peer_id(self, infohash: bytes) -> bytes:
         """Our peer id for this torrent (bytes of 20), the same each time within a process."""
-        digest = blake2b(infohash, key=self._secret, digest_size=9).digest()
-        return self._prefix + base64.urlsafe_b64encode(digest)
+        if infohash == self._last[0]:
+            return self._last[1]
+        keyed = self._keyed.copy()
+        keyed.update(infohash)
+        peer_id = self._prefix + b2a_base64(keyed.digest(), newline=False)
+        self._last = (infohash, peer_id)
+        return peer_id

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 _IN_PROGRESS = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EALREADY, errno.EINTR))
+_ABORTED = Failure(error.ConnectionAborted())
 _RESET = struct.pack("ii", 1, 0)
 _READ = 65536
 #: Bytes buffered above which the producer is paused, as Twisted's own transports do.
@@ -252,7 +253,7 @@ class PeerConnection:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         except OSError:
             pass
-        self._end(Failure(error.ConnectionAborted()))
+        self._end(_ABORTED)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See IConsumer."""

@@ -66,8 +66,7 @@ class UtMetadata:
         """A session for one peer: a requester where a fetch is on, and a server in any case."""
         provider = self.provider
         info = provider.info_bytes(peer.infohash) if provider is not None else None
-        server = _Server(peer, info, self.clock, self.limits)
-        session: IPeerExtensionSession = UtMetadataSession(peer, self.sink(peer.infohash), server)
+        session: IPeerExtensionSession = UtMetadataSession(peer, self, self.sink(peer.infohash), info)
         return session
 
 
@@ -75,12 +74,17 @@ class UtMetadata:
 class UtMetadataSession:
     """ut_metadata on one connection."""
 
-    __slots__ = ("_offered", "_peer", "_server", "_sink", "address", "inbound")
+    __slots__ = ("_extension", "_info", "_offered", "_peer", "_server", "_sink", "address", "inbound")
 
-    def __init__(self, peer: IPeerHandle, sink: IMetadataSink | None, server: _Server) -> None:
+    def __init__(
+        self, peer: IPeerHandle, extension: UtMetadata, sink: IMetadataSink | None, info: bytes | None
+    ) -> None:
         self._peer = peer
+        self._extension = extension
         self._sink = sink
-        self._server = server
+        self._info = info
+        #: Made when the peer first asks us for something; most never do.
+        self._server: _Server | None = None
         self._offered = False
         self.address: PeerAddress = peer.address
         self.inbound: bool = peer.inbound
@@ -89,7 +93,7 @@ class UtMetadataSession:
 
     def handshake_items(self) -> Mapping[str, Any]:
         """``metadata_size``, where we can serve."""
-        info = self._server.info
+        info = self._info
         return _NOTHING if info is None else {"metadata_size": len(info)}
 
     def peer_handshake(self, handshake: Handshake) -> None:
@@ -119,15 +123,21 @@ class UtMetadataSession:
             if self._sink is not None:
                 self._sink.rejected(self, message.piece)  # type: ignore[union-attr]
         elif isinstance(message, MetadataRequest):
-            self._server.asked(message.piece)
+            server = self._server
+            if server is None:
+                extension = self._extension
+                server = self._server = _Server(self._peer, self._info, extension.clock, extension.limits)
+            server.asked(message.piece)
 
     def writable(self) -> None:
         """What we served has gone out: go on."""
-        self._server.go_on()
+        if self._server is not None:
+            self._server.go_on()
 
     def closed(self, reason: PeerError | None) -> None:
         """The connection is gone."""
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         if self._offered and self._sink is not None:
             self._sink.lost(self)
         self._sink = None
@@ -165,14 +175,12 @@ class _Server:
         self._limits = limits
         self._tokens = float(limits.serve_burst)
         self._refilled: float | None = None
-        self._waiting: deque[int] | None = None
+        self._waiting: deque[int] = deque()
         self._timer: Any = None
 
     def asked(self, piece: int) -> None:
         """A request. Raises MalformedMessage for a flood of them."""
         waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = deque()
         # As many as an honest peer could have outstanding, every block once.
         if len(waiting) >= self._limits.max_metadata // BLOCK_SIZE:
             raise MalformedMessage("asks for more metadata blocks than there can be")
@@ -198,7 +206,7 @@ class _Server:
 
     def close(self) -> None:
         """Nothing more is answered."""
-        self._waiting = None
+        self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -13,6 +13,7 @@ import stat
 from secrets import token_hex
 
 from functorrent.errors import OutputError
+from functorrent.infohash import matches
 from functorrent.metainfo.torrent import MAX_TORRENT, holds
 from functorrent.store.filenames import NameTemplate, told_apart
 from functorrent.text import printable
@@ -51,6 +52,8 @@ class TorrentFolder:
         self._template = NameTemplate(template)
         self._prefix = os.path.join(directory, "")
         self._mode: int | None = None
+        self._token = token_hex(8)
+        self._temporaries = 0
 
     def prepare(self) -> None:
         """Make the folder where it is missing, and see that files can be written. Raises OutputError.
@@ -97,7 +100,9 @@ class TorrentFolder:
         `name` is the torrent's own. `torrent` must hold an info dictionary that hashes to `infohash`:
         that is checked once more. Raises OutputError; then nothing is left behind.
         """
-        if not holds(torrent, infohash):
+        start = torrent.find(b"4:info") + 6
+        # Where the info dictionary is the last key, its hash says all; else it has to be found first.
+        if not matches(infohash, torrent[start:-1]) and not holds(torrent, infohash):
             raise OutputError(
                 f"not written: the .torrent made for {infohash.hex()} does not have its infohash"
             )
@@ -149,7 +154,9 @@ class TorrentFolder:
         return path
 
     def _temporary(self) -> str:
-        return f"{self._prefix}.functorrent-{token_hex(8)}.part"
+        # O_EXCL is the lock; that nobody can guess it keeps others from taking it first.
+        self._temporaries += 1
+        return f"{self._prefix}.functorrent-{self._token}-{self._temporaries}.part"
 
     @staticmethod
     def _holds(path: str, infohash: bytes) -> bool:

@@ -251,6 +251,9 @@ class MetadataAssembly:
             # Asked of several; another was quicker.
             return False
         known.useful += 1
+        if whole.count == 1 and self._hashes(block):
+            # The common case keeps nothing.
+            return self._finish(block)
         whole.blocks[piece] = block
         whole.origins[piece] = known.origin
         whole.held += len(block)
