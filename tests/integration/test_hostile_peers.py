@@ -98,6 +98,15 @@ async def test_poisoned_together(
 
 
 @pytest_twisted.ensureDeferred
+async def test_poison_that_cannot_be_traced(reactor: Any, tmp_path: Path, listening: Listening) -> None:
+    """Each whole is made of both their blocks, as they are equally quick: they have to be parted."""
+    info = sample_info(400_000, "untraced")
+    pace = behaviours.OneBlockEvery(0.05)
+    peers = [listening.seeder(info, behaviours.CorruptBlock(None), pace), listening.seeder(info, pace)]
+    check_file(await fetch(reactor, tmp_path / "out", sample_magnet(info, peers=peers)), info)
+
+
+@pytest_twisted.ensureDeferred
 async def test_every_liar_at_once(
     reactor: Any, tmp_path: Path, honest: LibtorrentSeeder, listening: Listening
 ) -> None:

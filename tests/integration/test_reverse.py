@@ -101,7 +101,7 @@ async def test_scripted_seeder_calls_us(
         if closes:
             reactor.callLater(0.1, seeder.call, reactor, "127.0.0.1", tracker.announces[0].port)
 
-    seeder.clientConnectionLost = call_again  # type: ignore[method-assign]
+    seeder.clientConnectionLost = call_again  # type: ignore[assignment,method-assign]
     url = listening.http(tracker)
     listening.seeders.append(seeder)
     try:

@@ -97,7 +97,7 @@ def main(interface: str, mode: str) -> None:
         try:
             asked = json.loads(line)
             if "add" in asked:
-                limits = {
+                limits: Any = {
                     "max_buffer_size": 64 << 20,
                     "max_pieces": 0x7FFFFFFF,
                     "max_decode_tokens": 5_000_000,
