@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
 
     def load_reactor() -> Any:
-        from twisted.internet import reactor
+        from functorrent.commands.startup import light_imports
+
+        with light_imports():
+            from twisted.internet import reactor
 
         chosen: Any = reactor
         # The epoll reactor's seconds() is time.time: a step of the system clock would fire every

@@ -136,6 +136,19 @@ class StreamTests(FolderTestCase):
         self.assertIsNone(self.stream.next())
         self.assertFalse(self.stream.waiting)
 
+    def test_a_writer_that_hangs_up(self) -> None:
+        """Where nothing is left to read, epoll reports no input, and the reactor calls connectionLost."""
+        self.stream.attach(self.reactor, self.wake)
+        os.write(self.writing, b"one")
+        self.stream.next()
+        self.stream.doRead()
+        self.stream.connectionLost(None)
+        self.assertEqual((self.woken, self.reactor.readers), (1, []))
+        self.assertEqual(self.stream.next(), (1, "one", False))
+        self.assertFalse(self.stream.waiting)
+        self.stream.connectionLost(None)
+        self.assertEqual(self.woken, 1)
+
     def test_blocking_reads_wait(self) -> None:
         os.write(self.writing, b"one\n")
         self.stream.blocking = True

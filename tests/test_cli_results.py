@@ -83,6 +83,7 @@ class ResultsTests(FolderTestCase):
         results.is_invalid("nonsense", ("f", 3), "not a magnet")
         results.is_invalid("nonsense", ("-", 4), "not a magnet")
         results.is_invalid("nonsense", (None, None), "not a magnet")
+        results.is_invalid("nonsense", (None, None), "not a magnet: nonsense")
         self.assertEqual(screen.out, ["out/1", "out/2"])
         self.assertEqual(
             screen.err,
@@ -91,11 +92,12 @@ class ResultsTests(FolderTestCase):
                 "f:3: not a magnet",
                 "stdin:4: not a magnet",
                 "nonsense: not a magnet (hint)",
+                "functorrent: not a magnet: nonsense (hint)",
             ],
         )
         self.assertEqual(
             results.summary(0.1),
-            "2 fetched (1 of them there before), 1 failed, 3 not valid in 0.1 s (10 a second)",
+            "2 fetched (1 of them there before), 1 failed, 4 not valid in 0.1 s (10 a second)",
         )
 
     def test_after_ctrl_c_failures_are_counted_only(self) -> None:
@@ -103,7 +105,8 @@ class ResultsTests(FolderTestCase):
         results = Results(screen.console, as_json=True)
         results.interrupted = True
         results.has_failed(Magnet.parse(magnet(1)), (None, None), FetchReport(reason="interrupted"))
-        self.assertEqual((results.failed, screen.err, len(screen.out)), (1, [], 1))
+        self.assertEqual((results.unfinished, screen.err, len(screen.out)), (1, [], 1))
+        self.assertEqual(results.summary(0.0), "0 fetched, 0 failed, 1 not finished in 0.0 s")
 
     def test_the_torrent_on_stdout_has_no_path(self) -> None:
         screen = Screen()

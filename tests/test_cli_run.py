@@ -114,7 +114,7 @@ class RunTests(FolderTestCase):
         self.start()
         self.run_.interrupt()
         self.successResultOf(self.done)
-        self.assertEqual((self.results.failed, self.screen.err), (2, []))
+        self.assertEqual((self.results.unfinished, self.screen.err), (2, []))
         self.assertEqual(self.fetcher.order, [infohash(1), infohash(2)])
         self.clock.advance(PATIENCE)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -120,6 +120,8 @@ class _Fetch:
         self._now = now
         self._began = now()
         self._status = OK
+        #: Nobody reads the results any more, so nothing needs to be said.
+        self._left_alone = False
         self._run: Run | None = None
         self._log = LogKeeper(console.say, bool(os.environ.get("FUNCTORRENT_DEBUG")))
         console.failed = self._results_lost
@@ -188,7 +190,9 @@ class _Fetch:
 
     def _results_lost(self, error: OSError) -> None:
         """stdout takes no more: nobody reads (`| head`), or its disk is full."""
-        if not isinstance(error, BrokenPipeError):
+        if isinstance(error, BrokenPipeError):
+            self._left_alone = True
+        else:
             self._console.say(f"functorrent: cannot write to stdout: {error.strerror}")
         self._interrupt(SOME_FAILED)
 
@@ -219,13 +223,14 @@ class _Fetch:
                 status = status or SOME_FAILED
         if self._log.errors:
             console.say(f"functorrent: {internal_error(self._log.errors[0])}")
-        ended = results.fetched + results.failed
+        ended = results.fetched + results.failed + results.unfinished
         if status == OK and not ended:
             if not results.invalid and not self._inputs.problems:
                 console.say("functorrent: nothing to do: there is no magnet in the input")
             return WRONG_USAGE
         is_batch = bool(self._values["input"]) or ended + results.invalid > 1
-        if results.interrupted or (is_batch and not self._values["quiet"]):
+        wanted = results.interrupted or (is_batch and not self._values["quiet"])
+        if wanted and not self._left_alone:
             console.say(f"functorrent: {results.summary(self._now() - self._began)}")
         if status == OK and (results.failed or results.invalid or self._inputs.problems):
             return SOME_FAILED

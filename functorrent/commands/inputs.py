@@ -119,8 +119,11 @@ class Stream:
         return self._descriptor
 
     def connectionLost(self, reason: object) -> None:
-        """The reactor is stopping, or the descriptor went bad."""
-        self.close()
+        """The writer has hung up and all of it is read (poll says so apart), or the reactor is stopping."""
+        if self.waiting:
+            self._ready.extend(self._splitter.finish())
+            self.close()
+            self._wake()
 
     def logPrefix(self) -> str:
         """For the reactor."""

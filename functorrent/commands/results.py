@@ -129,8 +129,8 @@ class Results:
         failed_file: FailedFile | None = None,
         hint: Callable[[str], str] = lambda text: "",
     ) -> None:
-        self.fetched = self.cached = self.failed = self.invalid = 0
-        #: Failures are counted, but no longer told on stderr: the user has pressed Ctrl-C.
+        self.fetched = self.cached = self.failed = self.invalid = self.unfinished = 0
+        #: The user has pressed Ctrl-C: what fails now was not finished, and stderr is not filled with it.
         self.interrupted = False
         self.as_json = as_json
         self._console = console
@@ -179,7 +179,10 @@ class Results:
 
     def has_failed(self, magnet: Magnet, place: Place, report: FetchReport) -> None:
         """A magnet could not be fetched; `report.reason` says why."""
-        self.failed += 1
+        if self.interrupted:
+            self.unfinished += 1
+        else:
+            self.failed += 1
         if self.as_json:
             self._console.result(
                 json_line(FAILED, magnet.text, place, magnet=magnet, seconds=report.seconds, report=report)
@@ -203,7 +206,8 @@ class Results:
         if source is not None:
             where = f"{'stdin' if source == '-' else printable(source)}:{line}"
         else:
-            where = printable(text, 60)
+            # Some of the words quote it already.
+            where = "functorrent" if text in words else printable(text, 60)
         self._console.say(f"{where}: {printable(words, 300)}{self._hint(text) if source is None else ''}")
 
     def summary(self, seconds: float) -> str:
@@ -212,6 +216,8 @@ class Results:
         if self.cached:
             parts[0] += f" ({self.cached:,} of them there before)"
         parts.append(f"{self.failed:,} failed")
+        if self.unfinished:
+            parts.append(f"{self.unfinished:,} not finished")
         if self.invalid:
             parts.append(f"{self.invalid:,} not valid")
         rate = (self.fetched - self.cached) / seconds if seconds > 0 else 0.0
