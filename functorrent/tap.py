@@ -102,8 +102,8 @@ def makeService(options: Options) -> MultiService:
 
     def gave_up(words: str) -> None:
         Logger().critical("metafetch cannot start: {words}", words=words)
-        if clock.running:
-            clock.stop()
+        # Services are started before the reactor is.
+        clock.callWhenRunning(clock.stop)
 
     raise_file_limit()
     feed = Feed(clock, folder, DEFAULT_LIMITS.max_magnet)
