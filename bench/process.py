@@ -16,6 +16,8 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 def environment() -> dict[str, str]:
     """Ours, with this checkout on Python's path and no proxy between us and loopback."""
     kept = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    # As installed: pip compiles what it installs.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
 
 

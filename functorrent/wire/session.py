@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
 
 from functorrent.errors import LocalProtocolError, MalformedMessage, PeerError
 from functorrent.limits import DEFAULT_LIMITS, Limits
@@ -25,7 +26,9 @@ from functorrent.wire.extended import (
 )
 from functorrent.wire.framing import EXTENDED_ID, FrameDecoder, encode_frame
 from functorrent.wire.handshake import LENGTH, Handshake, check_prefix
-from functorrent.wire.messages import Message, decode_message
+
+if TYPE_CHECKING:
+    from functorrent.wire.messages import Message
 
 
 class State(Enum):
@@ -77,7 +80,7 @@ class ExtensionMessage:
     payload: bytes
 
 
-Event = Handshake | ExtendedHandshake | ExtensionMessage | Message
+Event: TypeAlias = "Handshake | ExtendedHandshake | ExtensionMessage | Message"
 
 
 class PeerSession:
@@ -158,6 +161,9 @@ class PeerSession:
             if message_id == EXTENDED_ID and isinstance(payload, bytes):
                 self._receive_extended(payload, events)
             elif every:
+                # A metadata fetch never gets here: it starts quicker without these classes.
+                from functorrent.wire.messages import decode_message
+
                 events.append(decode_message(message_id, payload))
         if decoder.failure is not None:
             raise decoder.failure
