@@ -40,7 +40,9 @@ class FetchServiceTests(SynchronousTestCase):
         self.service.startService()
         self.fetcher.starting.callback(None)
         self.fetcher.stopping = Deferred()
+        fetch = self.fetcher.fetches[infohash(1)]
         stopped = self.service.stopService()
+        self.assertTrue(fetch.called, "cancelled")
         self.assertNoResult(stopped)
         self.fetcher.stopping.callback(None)
         self.successResultOf(stopped)
@@ -62,6 +64,7 @@ class FetchServiceTests(SynchronousTestCase):
         self.successResultOf(self.service.stopService())
         self.fetcher.starting.callback(None)
         self.assertEqual(self.fetcher.order, [])
+        self.assertIsNone(self.service._batch)
 
     def test_a_fetcher_that_cannot_start(self) -> None:
         self.service.startService()

@@ -77,9 +77,10 @@ class WatchTests(FolderTestCase):
 
     def test_a_clock_that_is_wrong_only_delays(self) -> None:
         self.put("a.txt", magnet(1), age=-5000)
-        self.wait(1)
-        self.assertEqual(self.pull(), [])
-        self.wait(3)
+        for _ in range(2):
+            self.wait(1)
+            self.assertEqual(self.pull(), [])
+        self.wait(2)
         self.assertEqual(self.pull(), [infohash(1)])
 
     def test_done_only_when_every_line_has_ended(self) -> None:
