@@ -214,6 +214,8 @@ async def test_many_magnets(
     outcome = await fetch(reactor, tmp_path / "out", "-i", str(batch))
     assert outcome.status == 1, outcome
     statuses = [result["status"] for result in outcome.results]
+    lost = [result["report"] for result in outcome.results if result["status"] == "failed"]
+    assert not lost, lost[0]
     assert (statuses.count("fetched"), statuses.count("invalid"), len(statuses)) == (100, 1, 101)
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == sorted(f"{infohash.hex()}.torrent" for infohash in hashes)

@@ -86,6 +86,8 @@ def main(interface: str, mode: str) -> None:
             "enable_outgoing_utp": False,
             "enable_incoming_utp": False,
             "max_concurrent_http_announces": 50,
+            # 5 by default: a hundred callers at once are not all answered within 5 s.
+            "listen_queue_size": 1000,
         }
     )
     handles = []
