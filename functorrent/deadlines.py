@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.logger import Logger
+
 
 class Deadlines:
     """A set of deadlines, each kept to within `grain` seconds (never early).
@@ -18,6 +20,8 @@ class Deadlines:
     """
 
     __slots__ = ("_due", "_grain", "_timer", "clock")
+
+    log = Logger()
 
     def __init__(self, clock: Any, grain: float = 0.25) -> None:
         self.clock = clock
@@ -44,10 +48,19 @@ class Deadlines:
             self._timer = None
 
     def _look(self) -> None:
+        self._timer = None
         now = self.clock.seconds()
         due = self._due
         for call in [call for call, when in due.items() if when <= now]:
-            # One of those before it may have cleared it.
-            if due.pop(call, None) is not None:
+            # One of those before it may have cleared it, or put it off.
+            when = due.get(call)
+            if when is None or when > now:
+                continue
+            del due[call]
+            try:
                 call()
-        self._timer = self.clock.callLater(self._grain, self._look) if due else None
+            except Exception:
+                # The timer is everybody's: one broken call must not end it.
+                self.log.failure("a deadline's call failed")
+        if due and self._timer is None:
+            self._timer = self.clock.callLater(self._grain, self._look)
