@@ -44,7 +44,7 @@ def _from_hex(text: str) -> bytes:
         raise ValueError("not hex digits") from None
 
 
-def matches(infohash: bytes, info_bytes: bytes) -> bool:
+def matches(infohash: bytes, info_bytes: bytes | memoryview) -> bool:
     """Whether the raw bytes of an info dictionary have this infohash (of 20 or of 32 bytes)."""
     hasher = sha1 if len(infohash) == V1_LENGTH else sha256
     return hasher(info_bytes).digest() == infohash

@@ -1,7 +1,9 @@
 """One memory budget over all metadata being assembled (DESIGN section 4).
 
-When it is full the least complete assembly gives way and waits; the oldest always goes on, so that
-a crowd of claimed giants cannot starve everybody for ever.
+Before an assembly asks for a first block it claims room for the size its peers name; where there is
+none it waits for its turn, so nothing is fetched only to be thrown away. Claims are strangers' words:
+should more be held than the budget has, the least complete assembly gives way; the oldest always
+goes on, so that a crowd of claimed giants cannot starve everybody for ever.
 """
 
 from __future__ import annotations
@@ -9,6 +11,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from functorrent.limits import DEFAULT_LIMITS
+
+#: Sizes up to this are neither claimed nor waited for: nearly all are (the median is 17 KB).
+SMALL = 64 * 1024
 
 
 class Holder(Protocol):
@@ -21,7 +26,7 @@ class Holder(Protocol):
         """Let go of every block (`MemoryBudget.changed` is told) and ask for none until `resume`."""
 
     def resume(self) -> None:
-        """There is room again."""
+        """There is room."""
 
 
 class MemoryBudget:
@@ -30,9 +35,30 @@ class MemoryBudget:
     def __init__(self, limit: int = DEFAULT_LIMITS.max_assembling) -> None:
         self.limit = limit
         self.held = 0
-        #: Who holds bytes, the oldest first.
+        #: Bytes held by each, the oldest first; bytes claimed; and who waits for how many.
         self._holders: dict[Holder, int] = {}
-        self._waiting: dict[Holder, None] = {}
+        self._claims: dict[Holder, int] = {}
+        self._claimed = 0
+        self._waiting: dict[Holder, int] = {}
+        self._shedding = False
+
+    def claim(self, holder: Holder, size: int) -> bool:
+        """`holder` wants to assemble `size` bytes. False: not before its `resume` is called.
+
+        Of several sizes its peers name, the smallest counts: a liar's giant must not hold others up.
+        """
+        if holder in self._waiting:
+            self._waiting[holder] = min(size, self._waiting[holder])
+            self._admit()
+            return holder not in self._waiting
+        before = self._claims.get(holder)
+        if before is None and size > SMALL and self._claims and self._claimed + size > self.limit:
+            self._waiting[holder] = size
+            return False
+        if before is None or size < before:
+            self._claims[holder] = size
+            self._claimed += size - (before or 0)
+        return True
 
     def changed(self, holder: Holder, change: int) -> None:
         """`holder` keeps so many bytes more (or fewer, negative)."""
@@ -42,29 +68,40 @@ class MemoryBudget:
             self._holders[holder] = left
         else:
             self._holders.pop(holder, None)
-        if change > 0:
-            if self.held > self.limit:
-                self._shed()
-        elif self._waiting and self.held <= self.limit // 2:
-            self._resume()
+        if change > 0 and self.held > self.limit:
+            self._shed()
+        elif change < 0 and self._waiting:
+            self._admit()
 
     def forget(self, holder: Holder) -> None:
         """`holder` is over; it wants no room any more."""
         self._waiting.pop(holder, None)
+        self._claimed -= self._claims.pop(holder, 0)
         self.held -= self._holders.pop(holder, 0)
-        if self._waiting and self.held <= self.limit // 2:
-            self._resume()
+        if self._waiting:
+            self._admit()
 
     def _shed(self) -> None:
-        holders = iter(self._holders)
-        next(holders)
-        younger = list(holders)
-        if younger:
-            victim = min(younger, key=lambda holder: holder.completeness())
-            self._waiting[victim] = None
+        younger = list(self._holders)[1:]
+        if not younger:
+            return
+        victim = min(younger, key=lambda holder: holder.completeness())
+        size = self._claims.pop(victim, 0)
+        self._claimed -= size
+        self._waiting[victim] = size
+        self._shedding = True
+        try:
             victim.give_way()
+        finally:
+            self._shedding = False
 
-    def _resume(self) -> None:
-        holder = next(iter(self._waiting))
-        del self._waiting[holder]
-        holder.resume()
+    def _admit(self) -> None:
+        """Let those who wait go on, in their order, as far as there is room."""
+        while self._waiting and not self._shedding:
+            holder, size = next(iter(self._waiting.items()))
+            if self._claims and (self._claimed + size > self.limit or self.held > self.limit * 3 // 4):
+                return
+            del self._waiting[holder]
+            self._claims[holder] = size
+            self._claimed += size
+            holder.resume()

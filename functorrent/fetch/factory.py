@@ -219,49 +219,27 @@ class MetadataClientFactory(ClientFactory):
         """The whole that hashed right: everything else of this magnet ends now."""
         self._stop()
         if len(info_bytes) > self.core.limits.parse_at_once:
-            self._read_in_slices(info_bytes)
+            _Reading(self.core.clock, info_bytes, self._read).step()
             return
         try:
             summary = summarize(info_bytes)
         except InvalidTorrent as error:
-            self._not_a_dictionary(error)
+            self._read(info_bytes, error)
         else:
-            self._succeed(info_bytes, summary)
+            self._read(info_bytes, summary)
 
-    def _read_in_slices(self, info_bytes: bytes) -> None:
-        from twisted.internet.task import Cooperator
-
-        steps = SummarySteps(info_bytes)
-        clock = self.core.clock
-        cooperator = Cooperator(scheduler=lambda call: clock.callLater(0.0, call))
-
-        def done(_: object) -> None:
-            try:
-                summary = steps.result()
-            except InvalidTorrent as error:
-                self._not_a_dictionary(error)
-            else:
-                self._succeed(info_bytes, summary)
-
-        def broke(failure: Failure) -> None:
-            failure.trap(InvalidTorrent)
-            self._not_a_dictionary(failure.value)  # type: ignore[arg-type]
-
-        whole = cooperator.coiterate(iter(steps))
-        whole.addCallbacks(done, broke)
-        whole.addErrback(lambda failure: self.log.failure("an info dictionary was not read", failure))
-
-    def _succeed(self, info_bytes: bytes, summary: InfoSummary) -> None:
+    def _read(self, info_bytes: bytes, summary: InfoSummary | InvalidTorrent) -> None:
+        """The info dictionary was read; what hashes right but is none fails for good."""
         core = self.core
+        if isinstance(summary, InvalidTorrent):
+            core.stats.failed += 1
+            report = self._report(f"the hash matches, but {summary}")
+            self._tell(Failure(NotAnInfoDictionary(report)))
+            return
         trackers: Iterable[str] = core.settings.trackers if core.settings.save_trackers else ()
         torrent = torrent_bytes(info_bytes, self.magnet, trackers=trackers)
         core.stats.fetched += 1
         self._tell(Metadata(self.infohash, info_bytes, torrent, summary.name, self._report(None), summary))
-
-    def _not_a_dictionary(self, error: InvalidTorrent) -> None:
-        self.core.stats.failed += 1
-        report = self._report(f"the hash matches, but {error}")
-        self._tell(Failure(NotAnInfoDictionary(report)))
 
     def _fail(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if self._over:
@@ -318,3 +296,36 @@ class MetadataClientFactory(ClientFactory):
             result.errback(outcome)
         else:
             result.callback(outcome)
+
+
+class _Reading:
+    """Reads a long info dictionary in slices, one in each turn of the reactor."""
+
+    __slots__ = ("_clock", "_done", "_info_bytes", "_steps")
+
+    def __init__(
+        self, clock: Any, info_bytes: bytes, done: Callable[[bytes, InfoSummary | InvalidTorrent], None]
+    ) -> None:
+        self._clock = clock
+        self._info_bytes = info_bytes
+        self._steps = SummarySteps(info_bytes)
+        self._done = done
+
+    def step(self) -> None:
+        """Read the next slice."""
+        try:
+            next(self._steps)
+        except StopIteration:
+            self._end()
+        except InvalidTorrent as error:
+            self._done(self._info_bytes, error)
+        else:
+            self._clock.callLater(0, self.step)
+
+    def _end(self) -> None:
+        try:
+            summary = self._steps.result()
+        except InvalidTorrent as error:
+            self._done(self._info_bytes, error)
+        else:
+            self._done(self._info_bytes, summary)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from functorrent.errors import AddressNotAllowed, MetadataRejected, PeerClosed, PeerError, PeerStalled
+from functorrent.fetch.budget import SMALL
 from functorrent.fetch.core import FetchCore
 from functorrent.fetch.report import empty_counts
 from functorrent.interfaces import IMetadataRequester, IMetadataSink, IPeerSink, PeerAddress
@@ -212,6 +213,8 @@ class Race:
         self.assembly.offer(peer, size, reqq, origin)
         if peer not in self._requesters:
             self._requesters.append(peer)
+        if (size > SMALL or self._paused) and not self.core.budget.claim(self, size):
+            self._paused = True
         self._ask(peer)
 
     def block(self, peer: IMetadataRequester, piece: int, block: bytes, total_size: int | None) -> None:
@@ -307,6 +310,8 @@ class Race:
         for peer in list(self._peers):
             peer.abort(None)
         self.assembly.close()
+        # Connections and races refer to each other: what is large must not wait for the collector.
+        self.assembly.verified = None
         self.core.budget.forget(self)
 
     def _after_end(self) -> None:

@@ -102,7 +102,7 @@ class TorrentFolder:
         """
         start = torrent.find(b"4:info") + 6
         # Where the info dictionary is the last key, its hash says all; else it has to be found first.
-        if not matches(infohash, torrent[start:-1]) and not holds(torrent, infohash):
+        if not matches(infohash, memoryview(torrent)[start:-1]) and not holds(torrent, infohash):
             raise OutputError(
                 f"not written: the .torrent made for {infohash.hex()} does not have its infohash"
             )

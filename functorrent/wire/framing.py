@@ -23,6 +23,9 @@ Frame = tuple[int | None, bytes | int]
 
 EXTENDED_ID = 20
 
+#: Below this a slice of a bytearray, which is a copy, costs less than a memoryview.
+_COPY_TWICE = 1024
+
 
 def encode_frame(message_id: int, payload: bytes = b"") -> bytes:
     """One frame: `message_id` 0 to 255, `payload` any bytes. Raises LocalProtocolError."""
@@ -109,8 +112,12 @@ class FrameDecoder:
             if left < 4 + length:
                 self._need = 4 + length
                 return position
-            frames.append((message_id, bytes(source[position + 5 : position + 4 + length])))
-            position += 4 + length
+            start, position = position + 5, position + 4 + length
+            if length < _COPY_TWICE or source is not self._buffer:
+                frames.append((message_id, bytes(source[start:position])))
+            else:
+                with memoryview(source) as view:
+                    frames.append((message_id, bytes(view[start:position])))
 
     def _pass_over(self, length: int, message_id: int, frames: list[Frame]) -> bool:
         """Note a message too long to be buffered; False where it is too long even to be skipped."""
