@@ -55,6 +55,21 @@ async def test_http_liar(
 
 
 @pytest_twisted.ensureDeferred
+async def test_slow_body(
+    reactor: Any, tmp_path: Path, honest: LibtorrentSeeder, listening: Listening
+) -> None:
+    """A tracker that sends a byte a second holds up neither the other nor the end."""
+    info = sample_info(2_000, "slow body")
+    honest.add(info)
+    slow = listening.http(ScriptedTracker(), tracker_lies.SlowBody(reactor, 1.0))
+    late = tracker_lies.LateAnswer(reactor, 1.0)
+    good = listening.http(ScriptedTracker([PeerAddress("127.0.0.1", honest.port)]), late)
+    outcome = await fetch(reactor, tmp_path / "out", sample_magnet(info, trackers=[slow, good]))
+    told = check_file(outcome, info, (slow, good), seconds=4)["report"]["trackers"]
+    assert [tracker["status"] for tracker in told] == ["cancelled", "ok"], told
+
+
+@pytest_twisted.ensureDeferred
 async def test_memory_beside_a_bomb(reactor: Any, tmp_path: Path, listening: Listening) -> None:
     """A bomb of 900 MB, small enough as it is sent, in an address space of 700."""
     info = sample_info(2_000, "bomb")
