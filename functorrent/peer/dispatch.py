@@ -99,9 +99,11 @@ class _Handle:
         self._peer.progress()
 
     def keep_open(self, seconds: float) -> None:
-        self._peer.keep_open(seconds)
+        self._peer.keep_open(self._name, seconds)
 
     def abort(self, error: PeerError) -> None:
+        if not isinstance(error, PeerError):
+            raise TypeError(f"a peer is counted by a PeerError, not by {error!r}")
         self._peer.abort(error)
 
 
@@ -171,6 +173,8 @@ class ExtensionDispatcher:
                 continue
             try:
                 writable()
+            except PeerError:
+                raise
             except Exception:
                 self._broken(name)
 

@@ -85,8 +85,10 @@ class PeerProtocol(Protocol):
         self._peer_id = peer_id
         self._dispatcher = ExtensionDispatcher(table)
         self._due = 0.0
-        self._kept_until = 0.0
+        #: Until when each extension that asked for it wants the peer kept.
+        self._kept: dict[str, float] | None = None
         self._lacking: NoMetadata | None = None
+        self._offered = False
         self._error: PeerError | None = None
         self._over = False
         self._receiving = False
@@ -165,7 +167,10 @@ class PeerProtocol(Protocol):
         self._lacking = None
         self._dispatcher.extended_handshake(handshake)
         if self._lacking is None:
-            self.progress()
+            # Progress once: handshakes sent on and on are of no use to anybody.
+            if not self._offered:
+                self._offered = True
+                self.progress()
         elif self._kept_until <= self.owner.clock.seconds():
             raise self._lacking
 
@@ -183,12 +188,23 @@ class PeerProtocol(Protocol):
         """The peer was of use: its deadline starts again."""
         now: float = self.owner.clock.seconds()
         self._last_progress = now
+        self._received_at_check = self._received
         self._due = now + self.limits.progress_timeout
 
-    def keep_open(self, seconds: float) -> None:
-        """Do not hang up for lack of metadata, or of requests, for so long."""
-        now = self.owner.clock.seconds()
-        self._kept_until = max(self._kept_until, now + min(seconds, self.limits.max_keep_open))
+    def keep_open(self, name: str, seconds: float) -> None:
+        """An extension wants the peer kept, with or without metadata, for so long; its last word counts."""
+        if self._kept is None:
+            self._kept = {}
+        self._kept[name] = self.owner.clock.seconds() + min(seconds, self.limits.max_keep_open)
+
+    @property
+    def _kept_until(self) -> float:
+        return max(self._kept.values()) if self._kept else 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection has ended."""
+        return self._over
 
     def abort(self, error: PeerError | None) -> None:
         """Hang up at once; None where the peer is not at fault."""
@@ -201,9 +217,11 @@ class PeerProtocol(Protocol):
         self._error = error
         self.session.close()
         transport = self.transport
-        self._end(error)
-        if transport is not None:
-            transport.abortConnection()
+        try:
+            self._end(error)
+        finally:
+            if transport is not None:
+                transport.abortConnection()
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -229,8 +247,12 @@ class PeerProtocol(Protocol):
         """The transport's buffer is empty again."""
         self.congested = False
         self._unsent = 0
-        if not self._over:
+        if self._over:
+            return
+        try:
             self._dispatcher.writable()
+        except PeerError as error:
+            self.abort(error)
 
     def stopProducing(self) -> None:
         """The transport is closing."""
@@ -252,14 +274,18 @@ class PeerProtocol(Protocol):
         if due <= now and self._still_sends(now):
             due = self._due = now + self.limits.progress_timeout
         if due > now:
-            owner.deadlines.set(self._expired, due)
+            # What keeps it may be taken back at any time.
+            owner.deadlines.set(self._expired, min(due, now + self.limits.progress_timeout))
         elif self.session.remote is None:
             self.abort(PeerSilent("connected, but sent no handshake"))
         else:
             self.abort(self._lacking or PeerStalled("sent nothing of use any more"))
 
     def _still_sends(self, now: float) -> bool:
-        """Whether part of a frame came at a fair rate, or this is the last peer and it sends."""
+        """Whether part of a frame came at a fair rate, or this is the last peer and it sends.
+
+        Judged by what came since the last progress, or since this was asked last.
+        """
         received = self._received - self._received_at_check
         self._received_at_check = self._received
         if self.session.remote is None or not self.session.partial:
