@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from functorrent.metainfo import InfoSummary
 
     Held = tuple[Magnet, Place] | None
+
+#: See gc.set_threshold. A magnet leaves some 100 objects that refer to each other.
+_COLLECT = (10_000, 10, 10)
 
 
 def parse(arguments: list[str]) -> dict[str, Any]:
@@ -152,6 +156,10 @@ class _Fetch:
             run.start(held).addBoth(lambda _: reactor.stop())
 
         reactor.callWhenRunning(start)
+        # What is imported by now stays: the collector need not walk it again and again, nor come for
+        # every few magnets.
+        gc.freeze()
+        gc.set_threshold(*_COLLECT)
         # Without Twisted's own handlers, which end the reactor and with it the report of what was done.
         reactor.run(installSignalHandlers=False)
         if progress is not None:

@@ -67,6 +67,8 @@ class FetchCore:
     """Clock, dialer, sources and tables shared by all fetches; `fetches` is those that are on."""
 
     reactor: Any
+    #: The reactor's IReactorFDSet for connections to peers, or quicker than it.
+    pollset: Any
     clock: Any
     deadlines: Deadlines
     #: For slots, which are given up sooner.

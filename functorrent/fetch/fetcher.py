@@ -39,6 +39,7 @@ from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.magnet import Magnet
 from functorrent.peer.dispatch import ExtensionTable, discover_extensions
 from functorrent.peer.listener import PeerListener
+from functorrent.peer.pollset import PollSet, make_pollset
 from functorrent.peer.ut_metadata import UtMetadata
 from functorrent.resolver import GuardedResolver
 from functorrent.sources.tracker import TrackerSourceMaker
@@ -87,6 +88,7 @@ class Fetcher:
         self._stopped = False
         self.core = FetchCore(
             reactor=reactor,
+            pollset=make_pollset(reactor),
             clock=reactor,
             deadlines=Deadlines(reactor),
             patiences=Deadlines(reactor, 0.025),
@@ -234,6 +236,8 @@ class Fetcher:
                     await each
             except Exception:
                 self.log.failure("something did not stop as it should")
+        if isinstance(core.pollset, PollSet):
+            core.pollset.close()
         core.deadlines.stop()
         core.patiences.stop()
         if self._http is not None:

@@ -128,7 +128,7 @@ class Race:
         core = self.core
         now = self.clock.seconds()
         core.stats.peers_tried += 1
-        connection = PeerConnection(core.reactor, address.host, address.port, self._factory)
+        connection = PeerConnection(core.pollset, address.host, address.port, self._factory)
         self._dials[address] = (connection, now)
         self.deadlines.set(connection.time_out, now + timeout)
         connection.connect()
