@@ -19,7 +19,7 @@ from functorrent.interfaces import (
     IPeerHandle,
     PeerAddress,
 )
-from functorrent.wire.extended import ExtendedHandshake, LocalExtensions, encode_handshake
+from functorrent.wire.extended import MAX_NAME, ExtendedHandshake, LocalExtensions, encode_handshake
 from functorrent.wire.handshake import Handshake
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: What we say we are in ``v``.
 CLIENT = "functorrent"
+_NOTHING: Mapping[str, Any] = {}
 
 
 def discover_extensions() -> list[IPeerExtension]:
@@ -41,7 +42,8 @@ def discover_extensions() -> list[IPeerExtension]:
 class ExtensionTable:
     """The extensions a process offers, and its extended handshake.
 
-    `extensions`: in the order that gives them their ids; a name that comes again is left out.
+    `extensions`: in the order that gives them their ids; one whose name comes again, or is no name,
+    is left out with a warning.
     `port`: our listening port for ``p``, or None; it may be set later.
     """
 
@@ -50,10 +52,13 @@ class ExtensionTable:
     def __init__(self, extensions: Iterable[IPeerExtension], version: str = "") -> None:
         self.extensions: dict[str, IPeerExtension] = {}
         for extension in extensions:
-            if extension.name in self.extensions:
-                self.log.warn("a second extension {name!r} is left out", name=extension.name)
-                continue
-            self.extensions[extension.name] = extension
+            name = getattr(extension, "name", None)
+            if not isinstance(name, str) or not name.isascii() or not 0 < len(name) <= MAX_NAME:
+                self.log.warn("an extension without a usable name is left out: {it!r}", it=extension)
+            elif name in self.extensions:
+                self.log.warn("a second extension {name!r} is left out", name=name)
+            else:
+                self.extensions[name] = extension
         self.local = LocalExtensions(self.extensions)
         self.port: int | None = None
         self._client = f"{CLIENT} {version}".strip()
@@ -123,29 +128,52 @@ class ExtensionDispatcher:
 
         Raises PeerError where an extension has no use for the peer.
         """
-        items: dict[str, Any] = {}
+        given: dict[str, dict[str, Any]] = {}
         for name, extension in self._table.extensions.items():
             try:
                 session = extension.connect(_Handle(peer, name, infohash))
-                session.peer_handshake(handshake)
-                items.update(session.handshake_items())
+                # Known before it is told anything, so that it hears of the end, whatever comes.
+                self._sessions[name] = session
+                if not peer.over:
+                    session.peer_handshake(handshake)
+                items = None if peer.over else session.handshake_items()
+                if items:
+                    given[name] = dict(items)
             except PeerError:
                 raise
             except Exception:
                 self._broken(name)
-            else:
-                self._sessions[name] = session
-        if not items:
-            return self._table.handshake(items)
+            if peer.over:
+                # It hung up, perhaps before its session was known.
+                self.closed(peer.error)
+                return b""
+        if not given:
+            return self._table.handshake(_NOTHING)
         try:
-            return self._table.handshake(items)
+            return self._table.handshake(
+                {key: item for items in given.values() for key, item in items.items()}
+            )
         except Exception:
-            self.log.failure("an extension's handshake items cannot be sent: {names}", names=sorted(items))
-            return self._table.handshake({})
+            return self._table.handshake(self._that_can_be_sent(given))
+
+    def _that_can_be_sent(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """The handshake items of those extensions whose items can be encoded; the others are broken."""
+        sound: dict[str, Any] = {}
+        for name, items in given.items():
+            try:
+                self._table.handshake(items)
+            except Exception:
+                self._broken(name)
+            else:
+                sound.update(items)
+        return sound
 
     def extended_handshake(self, handshake: ExtendedHandshake) -> None:
         """The peer's extended handshake, for every extension. Raises PeerError."""
         for name, session in self._each():
+            if name not in self._sessions:
+                # One before it has hung up.
+                continue
             try:
                 session.extended_handshake(handshake)
             except PeerError:
@@ -169,7 +197,7 @@ class ExtensionDispatcher:
         """What we had to send has gone out: for those extensions that wait for it."""
         for name, session in self._each():
             writable = getattr(session, "writable", None)
-            if writable is None:
+            if writable is None or name not in self._sessions:
                 continue
             try:
                 writable()
@@ -181,15 +209,21 @@ class ExtensionDispatcher:
     def closed(self, reason: PeerError | None) -> None:
         """The connection is gone."""
         sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            try:
-                session.closed(reason)
-            except Exception:
-                self.log.failure("an extension failed to close")
+        for name, session in sessions.items():
+            self._close(name, session, reason)
+
+    def _close(self, name: str, session: IPeerExtensionSession, reason: PeerError | None) -> None:
+        try:
+            session.closed(reason)
+        except Exception:
+            self.log.failure("extension {name!r} failed to close", name=name)
 
     def _each(self) -> Sequence[tuple[str, IPeerExtensionSession]]:
         return list(self._sessions.items())
 
     def _broken(self, name: str) -> None:
-        self._sessions.pop(name, None)
         self.log.failure("extension {name!r} failed and is off for this connection", name=name)
+        session = self._sessions.pop(name, None)
+        if session is not None:
+            # What it holds, timers perhaps, it lets go of there.
+            self._close(name, session, None)

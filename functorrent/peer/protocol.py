@@ -202,6 +202,11 @@ class PeerProtocol(Protocol):
         return max(self._kept.values()) if self._kept else 0.0
 
     @property
+    def error(self) -> PeerError | None:
+        """What we hung up for; None where there is no fault."""
+        return self._error
+
+    @property
     def over(self) -> bool:
         """Whether the connection has ended."""
         return self._over

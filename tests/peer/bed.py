@@ -190,11 +190,11 @@ class Extension:
 
     def connect(self, peer: IPeerHandle) -> IPeerExtensionSession:
         self.calls.append(("connect", peer))
-        session = Session(self, peer)
-        self.sessions.append(session)
         reaction = self.reactions.get("connect")
         if isinstance(reaction, BaseException):
             raise reaction
+        session = Session(self, peer)
+        self.sessions.append(session)
         if reaction is not None:
             reaction(peer)
         return session  # type: ignore[return-value]
