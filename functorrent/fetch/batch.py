@@ -63,6 +63,7 @@ class Batch(Generic[Tag]):
         """There may be something to pull again."""
         if self._done is not None:
             self._fill()
+            self._look()
 
     def close(self) -> None:
         """Nothing more will come."""

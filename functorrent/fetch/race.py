@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from functorrent.errors import AddressNotAllowed, MetadataRejected, PeerClosed, PeerError, PeerStalled
+from functorrent.errors import (
+    AddressNotAllowed,
+    MetadataRejected,
+    PeerClosed,
+    PeerError,
+    PeerSilent,
+    PeerStalled,
+)
 from functorrent.fetch.budget import SMALL
 from functorrent.fetch.core import FetchCore
 from functorrent.fetch.report import empty_counts
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Callers one magnet takes beside the peers it dials.
 _MAX_CALLERS = 20
+#: Seconds before peers that hung up on us, or never spoke, are tried once more.
+_BREATH = 0.5
 #: Candidates looked at for one whose host may be dialed now.
 _LOOK_AHEAD = 32
 
@@ -72,6 +81,9 @@ class Race:
         #: Blocks of use that an address gave on its last connection.
         self._useful: dict[PeerAddress, int] = {}
         self._paused = False
+        #: Peers to be tried once more when nobody else is left, with the outcome of their first try.
+        self._again: dict[PeerAddress, str] = {}
+        self._tried_again: set[PeerAddress] = set()
 
     # -- IPeerSink -----------------------------------------------------------------------------
 
@@ -188,6 +200,7 @@ class Race:
         """A connection is over."""
         if self._peers.pop(peer, None) is None:
             return
+        greeted = peer in self._ready
         self._ready.discard(peer)
         self.exchanging = len(self._ready)
         if peer.inbound:
@@ -200,7 +213,14 @@ class Race:
         if useful and not peer.inbound and isinstance(error, (PeerClosed, PeerStalled, MetadataRejected)):
             # It gave blocks before it went: what is missing may be had by coming back.
             self._candidates.append(peer.address)
-            self.core.dialer.want(self)
+        elif (
+            not greeted
+            and not peer.inbound
+            and isinstance(error, (PeerClosed, PeerSilent))
+            and peer.address not in self._tried_again
+        ):
+            # A seeder that too many call at once drops some of them.
+            self._again[peer.address] = error.outcome
         else:
             self.counts[error.outcome if error is not None else "cancelled"] += 1
         self._after_end()
@@ -288,7 +308,7 @@ class Race:
     @property
     def idle(self) -> bool:
         """Whether no peer is left that could still be of use."""
-        return not (self._candidates or self._dials or self._peers)
+        return not (self._candidates or self._dials or self._peers or self._again)
 
     def close(self) -> None:
         """Hang up on everybody; who had no outcome yet counts as cancelled."""
@@ -302,6 +322,10 @@ class Race:
             # The winner's connection is among them.
             counts["cancelled"] -= 1
         self._candidates.clear()
+        self.deadlines.clear(self._try_again)
+        for outcome in self._again.values():
+            counts[outcome] += 1
+        self._again.clear()
         dials, self._dials = self._dials, {}
         for address, (connection, _) in dials.items():
             dialer.given_up(address)
@@ -317,4 +341,13 @@ class Race:
     def _after_end(self) -> None:
         if self._candidates:
             self.core.dialer.want(self)
+        elif self._again and not self._dials and not self._peers:
+            self.deadlines.set(self._try_again, self.clock.seconds() + _BREATH)
         self._changed()
+
+    def _try_again(self) -> None:
+        """Nobody else is left: dial once more who was there but did not speak."""
+        self._tried_again.update(self._again)
+        self._candidates.extend(self._again)
+        self._again.clear()
+        self.core.dialer.want(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from functorrent.fetch.report import FetchReport
 from functorrent.metainfo import InfoSummary
@@ -18,8 +18,8 @@ class Metadata:
     """
 
     infohash: bytes
-    info_bytes: bytes
-    torrent_bytes: bytes
+    info_bytes: bytes = field(repr=False)
+    torrent_bytes: bytes = field(repr=False)
     name: str
     report: FetchReport
     summary: InfoSummary

@@ -146,4 +146,6 @@ class PollSet:
             self.log.failure("a connection failed to close")
 
 
-_FAILURES: dict[type[Exception], Failure] = {type(why): Failure(why) for why in (CONNECTION_DONE, CONNECTION_LOST)}
+_FAILURES: dict[type[Exception], Failure] = {
+    type(why): Failure(why) for why in (CONNECTION_DONE, CONNECTION_LOST)
+}
