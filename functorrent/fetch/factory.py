@@ -244,9 +244,11 @@ class MetadataClientFactory(ClientFactory):
     def _fail(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if self._over:
             return
-        self._stop()
+        self._stop(timed_out=timed_out)
         self.core.stats.failed += 1
         settings = self.core.settings
+        if timed_out:
+            self._reports = [_waited_for(report) for report in self._reports]
         reason = explain(
             [tracker for report in self._reports for tracker in report.trackers],
             self.race.counts,
@@ -259,14 +261,14 @@ class MetadataClientFactory(ClientFactory):
             reason = f"interrupted; so far: {reason}"
         self._tell(Failure(FetchFailed(self._report(reason))))
 
-    def _stop(self) -> None:
+    def _stop(self, *, timed_out: bool = False) -> None:
         """Leave no dial, connection, lookup or timer."""
         self._over = True
         core = self.core
         core.deadlines.clear(self._too_late)
         core.deadlines.clear(self._nobody_called)
         core.patiences.clear(self._impatient)
-        self.race.close()
+        self.race.close(timed_out=timed_out)
         for lookup in list(self._lookups):
             lookup.cancel()
         for source in core.sources:
@@ -296,6 +298,19 @@ class MetadataClientFactory(ClientFactory):
             result.errback(outcome)
         else:
             result.callback(outcome)
+
+
+def _waited_for(report: SourceReport) -> SourceReport:
+    """A source's report where the time limit ended the fetch: what was not answered had its time."""
+    trackers = tuple(
+        [
+            replace(tracker, status="timed_out", error="no answer in time")
+            if tracker.status == "cancelled"
+            else tracker
+            for tracker in report.trackers
+        ]
+    )
+    return replace(report, trackers=trackers)
 
 
 class _Reading:

@@ -310,14 +310,20 @@ class Race:
         """Whether no peer is left that could still be of use."""
         return not (self._candidates or self._dials or self._peers or self._again)
 
-    def close(self) -> None:
-        """Hang up on everybody; who had no outcome yet counts as cancelled."""
+    def close(self, *, timed_out: bool = False) -> None:
+        """Hang up on everybody; who had no outcome yet counts as cancelled.
+
+        `timed_out`: they had all the time there was, so they count as those who did not use it.
+        """
         if self.over:
             return
         self.over = True
         dialer, counts = self.core.dialer, self.counts
         dialer.forget(self)
-        counts["cancelled"] += len(self._candidates) + len(self._dials) + len(self._peers)
+        counts["cancelled"] += len(self._candidates)
+        waiting = len(self._dials) + len(self._peers) - len(self._ready)
+        counts["timed_out" if timed_out else "cancelled"] += waiting
+        counts["stalled" if timed_out else "cancelled"] += len(self._ready)
         if counts["fetched"]:
             # The winner's connection is among them.
             counts["cancelled"] -= 1
