@@ -4,16 +4,17 @@ The laws:
 
 - blocks are kept per claimed size: who lies about the size never disturbs the others;
 - each block is kept with its origin. A whole that hashes wrong and came from one origin alone brands
-  that origin a liar; one of several origins is fetched again, from each origin by itself;
+  that origin a liar; one of several origins is parted, and each goes on with what it sent itself;
 - only blocks that were asked of a sender, of exactly the length their place demands, are taken;
-- nothing is allocated because a sender named a size: blocks are stored as they arrive.
+- nothing is allocated because a sender named a size: blocks are stored as they arrive, and no more of
+  them than four of the largest wholes have.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable
 from hashlib import sha1, sha256
+from typing import NoReturn
 
 from functorrent.errors import (
     BadMetadataSize,
@@ -23,91 +24,13 @@ from functorrent.errors import (
     WrongBlockLength,
 )
 from functorrent.limits import DEFAULT_LIMITS, Limits
-from functorrent.wire.metadata import BLOCK_SIZE
+from functorrent.wire.whole import Sender, Turns, Whole
 from functorrent.wire.window import RequestWindow
 
-#: Senders asked for the same block at once, when there is nothing else to ask for.
-REDUNDANCY = 3
-#: Bytes of wholes fetched from single origins at once (at least two origins).
-ALONE_BYTES = 16 * 1024 * 1024
-
-
-class _Whole:
-    """The blocks of one claimed size, shared by all senders or of one origin alone."""
-
-    __slots__ = ("asked", "blocks", "count", "fresh", "held", "origins", "returned", "size")
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.count = -(-size // BLOCK_SIZE)
-        self.blocks: dict[int, bytes] = {}
-        self.origins: dict[int, Hashable] = {}
-        #: Blocks asked for and not here yet, with who was asked.
-        self.asked: dict[int, list[_Sender]] = {}
-        #: The first block never asked for; below it, those given back.
-        self.fresh = 0
-        self.returned: deque[int] = deque()
-        #: Bytes of the blocks.
-        self.held = 0
-
-    def length(self, piece: int) -> int:
-        return self.size - piece * BLOCK_SIZE if piece == self.count - 1 else BLOCK_SIZE
-
-    def pick(self, sender: _Sender) -> int | None:
-        """The block to ask `sender` for next, or None."""
-        returned, blocks, asked = self.returned, self.blocks, self.asked
-        while returned:
-            piece = returned.popleft()
-            if piece not in blocks and piece not in asked:
-                return piece
-        while self.fresh < self.count:
-            piece = self.fresh
-            self.fresh += 1
-            if piece not in blocks and piece not in asked:
-                return piece
-        best: int | None = None
-        fewest = REDUNDANCY
-        for piece, senders in asked.items():
-            if len(senders) < fewest and piece not in sender.outstanding and piece not in blocks:
-                best, fewest = piece, len(senders)
-                if fewest == 1:
-                    break
-        return best
-
-    def unask(self, piece: int, sender: _Sender) -> None:
-        senders = self.asked.get(piece)
-        if senders is None or sender not in senders:
-            return
-        senders.remove(sender)
-        if not senders:
-            del self.asked[piece]
-            if piece not in self.blocks:
-                self.returned.append(piece)
-
-    def clear(self) -> int:
-        """Forget every block; returns the bytes given up. What is asked for stays asked for."""
-        given_up = self.held
-        self.held = 0
-        self.blocks.clear()
-        self.origins.clear()
-        self.returned.clear()
-        self.fresh = 0
-        return given_up
-
-
-class _Sender:
-    """One connection that offered metadata."""
-
-    __slots__ = ("origin", "outstanding", "rejects", "size", "useful", "whole", "window")
-
-    def __init__(self, origin: Hashable, size: int, window: RequestWindow) -> None:
-        self.origin = origin
-        self.size = size
-        self.window = window
-        self.whole: _Whole | None = None
-        self.outstanding: dict[int, float] = {}
-        self.rejects = 0
-        self.useful = 0
+#: Sizes kept that no sender offers any more: those of whom most is here. They may come back.
+IDLE_SIZES = 4
+#: How often one connection may name another size.
+MAX_CHANGES = 4
 
 
 class MetadataAssembly:
@@ -115,7 +38,7 @@ class MetadataAssembly:
 
     `infohash`: bytes of 20 (SHA-1) or 32 (SHA-256). A sender is any hashable that stands for one
     connection. `grew(bytes)` is told of blocks kept (positive) and let go (negative).
-    `verified` is the info dictionary once it is whole and hashes right.
+    `verified` is the info dictionary once it is whole and hashes right. `held`: bytes of blocks kept.
     """
 
     def __init__(
@@ -130,13 +53,14 @@ class MetadataAssembly:
         self.verified: bytes | None = None
         self.liars: set[Hashable] = set()
         self.held = 0
-        #: Senders were parted just now, so that all of them are to be asked anew; reset by the user.
+        #: What may be asked of whom has changed, so that all are to be asked anew; reset by the user.
         self.parted = False
         self._grew = grew
-        self._senders: dict[Hashable, _Sender] = {}
-        self._shared: dict[int, _Whole] = {}
-        #: Sizes for which a whole of several origins hashed wrong: origin to its own blocks.
-        self._alone: dict[int, dict[Hashable, _Whole]] = {}
+        self._senders: dict[Hashable, Sender] = {}
+        self._shared: dict[int, Whole] = {}
+        #: Sizes for which a whole of several origins hashed wrong, and those of them that are in use.
+        self._parted: set[int] = set()
+        self._turns: dict[int, Turns] = {}
 
     # -- senders -----------------------------------------------------------------------------
 
@@ -153,22 +77,28 @@ class MetadataAssembly:
         if origin in self.liars:
             raise CorruptMetadata("sent metadata with the wrong hash before")
         known = self._senders.get(sender)
+        changes = 0
         if known is not None:
             if known.size == size:
                 return
             # A later handshake may name another size: what it was asked for is another's now.
+            changes = known.changes + 1
+            if changes > MAX_CHANGES:
+                raise BadMetadataSize(f"named {changes} sizes before it said {size}")
             self.lost(sender)
-        self._senders[sender] = _Sender(origin, size, RequestWindow(reqq, self.limits))
+        self._senders[sender] = known = Sender(origin, size, RequestWindow(reqq, self.limits))
+        known.changes = changes
 
     def lost(self, sender: Hashable) -> None:
         """A sender is gone; what it was asked for is open again."""
         gone = self._senders.pop(sender, None)
         if gone is None:
             return
-        if gone.whole is not None:
+        whole = gone.whole
+        if whole is not None:
             for piece in gone.outstanding:
-                gone.whole.unask(piece, gone)
-        self._drop_idle_sizes()
+                whole.unask(piece, gone)
+        self._tidy(gone)
 
     def outstanding(self, sender: Hashable) -> int:
         """How many requests this sender has not answered."""
@@ -176,7 +106,7 @@ class MetadataAssembly:
         return len(known.outstanding) if known is not None else 0
 
     def useful(self, sender: Hashable) -> int:
-        """How many blocks this sender gave that were wanted."""
+        """How many of the blocks it was asked for this sender gave."""
         known = self._senders.get(sender)
         return known.useful if known is not None else 0
 
@@ -187,38 +117,58 @@ class MetadataAssembly:
         known = self._senders.get(sender)
         if known is None or self.verified is not None:
             return []
-        room = known.window.size - len(known.outstanding)
-        if room <= 0:
+        outstanding = known.outstanding
+        if len(outstanding) >= known.window.size:
             return []
         whole = known.whole or self._whole_for(known)
-        if whole is None:
+        if self._turns and not self._has_turn(known, now):
             return []
         pieces: list[int] = []
+        room = known.window.size - len(outstanding)
         while room > 0:
-            piece = whole.pick(known)
+            piece = whole.pick(known, now)
             if piece is None:
                 break
-            known.outstanding[piece] = now
-            whole.asked.setdefault(piece, []).append(known)
+            outstanding[piece] = now
+            whole.ask(piece, known)
             pieces.append(piece)
             room -= 1
         return pieces
 
-    def _whole_for(self, sender: _Sender) -> _Whole | None:
-        """Where this sender's blocks go; None while it has to wait for its turn alone."""
+    def _whole_for(self, sender: Sender) -> Whole:
+        """Where this sender's blocks go."""
         size = sender.size
-        alone = self._alone.get(size)
-        if alone is None:
-            whole = self._shared.get(size)
-            if whole is None:
-                whole = self._shared[size] = _Whole(size)
+        if size in self._parted:
+            turns = self._turns.get(size)
+            if turns is None:
+                turns = self._turns[size] = Turns(size, self.limits)
+            whole = turns.whole(sender.origin)
         else:
-            busy = {s.origin for s in self._senders.values() if s.size == size and s.whole is not None}
-            if sender.origin not in busy and len(busy) >= max(2, min(8, ALONE_BYTES // size)):
-                return None
-            whole = alone.setdefault(sender.origin, _Whole(size))
+            shared = self._shared.get(size)
+            whole = shared if shared is not None else Whole(size)
+            self._shared[size] = whole
         sender.whole = whole
         return whole
+
+    def _has_turn(self, sender: Sender, now: float) -> bool:
+        """Whether this sender may be asked now, should its size be one that was parted."""
+        origin = sender.origin
+        turns = self._turns.get(sender.size)
+        # A liar's further connection takes no turn: its first block ends it.
+        if turns is None or origin in turns.since or origin in self.liars:
+            return True
+        waiting = [
+            other.origin
+            for other in self._senders.values()
+            if other.size == sender.size
+            and other.origin not in turns.since
+            and other.origin not in self.liars
+            and len(other.outstanding) < other.window.size
+        ]
+        if not turns.begin(origin, now, waiting):
+            return False
+        self._account(-turns.trim(self._present(sender.size)))
+        return True
 
     # -- answers -----------------------------------------------------------------------------
 
@@ -234,80 +184,100 @@ class MetadataAssembly:
         known = self._senders.get(sender)
         asked_at = known.outstanding.pop(piece, None) if known is not None else None
         if known is None or asked_at is None:
+            if self.verified is not None:
+                return False
             raise UnrequestedBlock(f"block {piece} of {len(block)} bytes was not asked for")
         whole = known.whole
-        if whole is None or self.verified is not None:
-            # Asked before the senders were parted, and its turn alone has not come.
-            return False
+        assert whole is not None
         whole.unask(piece, known)
+        if self.liars and known.origin in self.liars:
+            raise CorruptMetadata("sent metadata with the wrong hash before")
         if len(block) != whole.length(piece):
             # Some send the whole in one message (XD#132): good if it hashes right.
             if piece == 0 and len(block) == whole.size and self._hashes(block):
                 return self._finish(block)
+            self._account(-whole.forget(known.origin))
             raise WrongBlockLength(f"block {piece} has {len(block)} bytes, not {whole.length(piece)}")
+        # Also one that another was quicker with: both were asked, and the other may have lied.
+        known.useful += 1
+        if whole.count == 1:
+            # The common case: nothing to keep, and nobody else to blame.
+            if self._hashes(block):
+                return self._finish(block)
+            self._brand(known.origin, whole)
         known.window.answered(now - asked_at)
         known.rejects = 0
         if piece in whole.blocks:
-            # Asked of several; another was quicker.
             return False
-        known.useful += 1
-        if whole.count == 1 and self._hashes(block):
-            # The common case keeps nothing.
-            return self._finish(block)
-        whole.blocks[piece] = block
-        whole.origins[piece] = known.origin
-        whole.held += len(block)
+        whole.keep(piece, block, known.origin)
         self._account(len(block))
-        return len(whole.blocks) == whole.count and self._complete(whole)
+        if len(whole.blocks) == whole.count:
+            return self._complete(whole)
+        if self.held > 4 * self.limits.max_metadata:
+            self._shed()
+        if self._turns:
+            turns = self._turns.get(whole.size)
+            if turns is not None and turns.over(known.origin, now):
+                self.parted = True
+        return False
 
     def reject(self, sender: Hashable, piece: int) -> None:
         """A sender will not give a piece. Raises MetadataRejected when it did so too often."""
         known = self._senders.get(sender)
         if known is None or known.outstanding.pop(piece, None) is None:
             return
-        if known.whole is not None:
-            known.whole.unask(piece, known)
+        assert known.whole is not None
+        known.whole.unask(piece, known)
         known.rejects += 1
         if known.rejects >= self.limits.max_rejects:
             raise MetadataRejected(f"rejected {known.rejects} requests in a row")
 
-    def _complete(self, whole: _Whole) -> bool:
+    def _complete(self, whole: Whole) -> bool:
         """All blocks are here: done, or somebody lied."""
-        blocks = whole.blocks
-        data = blocks[0] if whole.count == 1 else b"".join([blocks[i] for i in range(whole.count)])
+        data = whole.join()
         if self._hashes(data):
             return self._finish(data)
         origins = set(whole.origins.values())
-        self._account(-whole.clear())
         if len(origins) == 1:
-            self.liars |= origins
-            self._alone.get(whole.size, {}).pop(next(iter(origins)), None)
-            raise CorruptMetadata(f"sent {whole.size} bytes with the wrong hash")
-        self._part(whole.size)
+            self._brand(origins.pop(), whole)
+        self._part(whole)
         return False
 
-    def _part(self, size: int) -> None:
-        """Several origins made a wrong whole: from now on each fetches alone, so blame is clear."""
+    def _brand(self, origin: Hashable, whole: Whole) -> NoReturn:
+        """This origin alone sent a wrong whole: nothing it sent counts. Raises CorruptMetadata."""
+        self.liars.add(origin)
+        freed = whole.clear()
+        for shared in self._shared.values():
+            freed += shared.forget(origin)
+        for turns in self._turns.values():
+            own = turns.wholes.get(origin)
+            if own is not None:
+                freed += own.clear()
+            turns.end(origin)
+        self._account(-freed)
+        raise CorruptMetadata(f"sent {whole.size} bytes with the wrong hash")
+
+    def _part(self, whole: Whole) -> None:
+        """Several origins made a wrong whole: each goes on alone with its own blocks, so blame is clear."""
+        size = whole.size
         self.parted = True
-        self._alone.setdefault(size, {})
-        self._shared.pop(size, None)
-        senders = [sender for sender in self._senders.values() if sender.size == size]
-        for sender in senders:
-            sender.whole = None
-        for sender in senders:
-            # What it was asked for before is still to come, and counts for its own whole.
-            whole = self._whole_for(sender)
-            if whole is not None:
+        self._parted.add(size)
+        del self._shared[size]
+        turns = self._turns[size] = Turns(size, self.limits)
+        for piece, origin in whole.origins.items():
+            turns.whole(origin).keep(piece, whole.blocks[piece], origin)
+        for sender in self._senders.values():
+            if sender.size == size and sender.whole is not None:
+                own = self._whole_for(sender)
                 for piece in sender.outstanding:
-                    whole.asked.setdefault(piece, []).append(sender)
+                    own.ask(piece, sender)
+        self._account(-turns.trim(self._present(size)))
 
     # -- the end, and memory -----------------------------------------------------------------
 
     def give_way(self) -> int:
         """Forget every block, because memory is short; returns the bytes let go."""
-        let_go = self.held
-        for whole in self._wholes():
-            whole.clear()
+        let_go = sum([whole.clear() for whole in self._wholes()])
         self._account(-let_go)
         return let_go
 
@@ -318,13 +288,20 @@ class MetadataAssembly:
 
     def close(self) -> None:
         """Let go of everything but `verified`."""
-        self._account(-self.held)
         self._senders.clear()
         self._shared.clear()
-        self._alone.clear()
+        self._turns.clear()
+        self._account(-self.held)
 
-    def _wholes(self) -> list[_Whole]:
-        return [*self._shared.values(), *(w for each in self._alone.values() for w in each.values())]
+    def _wholes(self) -> list[Whole]:
+        return [
+            *self._shared.values(),
+            *(whole for turns in self._turns.values() for whole in turns.wholes.values()),
+        ]
+
+    def _present(self, size: int) -> set[Hashable]:
+        """The origins that offer a size now."""
+        return {sender.origin for sender in self._senders.values() if sender.size == size}
 
     def _hashes(self, data: bytes) -> bool:
         hasher = sha1 if len(self.infohash) == 20 else sha256
@@ -335,17 +312,39 @@ class MetadataAssembly:
         self.close()
         return True
 
-    def _drop_idle_sizes(self) -> None:
-        """Keep what was fetched of a size while its senders may come back, but not of many sizes."""
+    def _shed(self) -> None:
+        """Too much is held: a whole of the size that fewest origins offer gives way, the largest."""
+        offered = {size: len(self._present(size)) for size in {whole.size for whole in self._wholes()}}
+        victim = min(self._wholes(), key=lambda whole: (not whole.held, offered[whole.size], -whole.held))
+        self.parted = True
+        self._account(-victim.clear())
+
+    def _tidy(self, gone: Sender) -> None:
+        """After a sender is gone: its turn is over, and what nobody offers any more is let go.
+
+        Some of it is kept, for senders come back, but not of many sizes.
+        """
+        freed = 0
+        turns = self._turns.get(gone.size)
+        if turns is not None:
+            present = self._present(gone.size)
+            if gone.origin not in present:
+                turns.end(gone.origin)
+            freed += turns.trim(present)
         used = {sender.size for sender in self._senders.values()}
-        for sizes in (self._shared, self._alone):
-            idle = [size for size in sizes if size not in used]
-            for size in idle[:-1]:
-                gone = sizes.pop(size)
-                wholes = [gone] if isinstance(gone, _Whole) else list(gone.values())
-                self._account(-sum(whole.clear() for whole in wholes))
+        tables: tuple[dict[int, Whole] | dict[int, Turns], ...] = (self._shared, self._turns)
+        for table in tables:
+            idle = sorted(
+                [(kept.held, size) for size, kept in table.items() if size not in used], reverse=True
+            )
+            for place, (held, size) in enumerate(idle):
+                if place >= IDLE_SIZES or not held:
+                    freed += held
+                    del table[size]
+        self._account(-freed)
 
     def _account(self, change: int) -> None:
-        self.held += change
-        if self._grew is not None and change:
-            self._grew(change)
+        if change:
+            self.held += change
+            if self._grew is not None:
+                self._grew(change)
