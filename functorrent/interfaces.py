@@ -186,6 +186,10 @@ class IMetadataProvider(Interface):
 class IPeerSink(Interface):
     """Takes in the peers of one magnet as a source finds them."""
 
+    hungry: bool = Attribute(
+        "Whether every peer so far was tried in vain: what is kept back, as it costs more, is wanted now."
+    )
+
     def peers(addresses: Iterable[PeerAddress]) -> None:
         """Further peers; strangers' words, checked and counted by the sink. Call it often."""
 

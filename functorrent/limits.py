@@ -116,6 +116,8 @@ class Limits:
     http_in_flight: int = 50
     #: HTTP trackers are asked this long after UDP ones.
     http_hedge: float = 0.3
+    #: ... and this long at most while peers that UDP ones named are still being tried.
+    http_hold: float = 3.0
     #: One HTTP announce, redirects included.
     http_timeout: float = 15.0
     #: Redirects followed.

@@ -306,6 +306,11 @@ class Race:
     # -- the end -------------------------------------------------------------------------------
 
     @property
+    def hungry(self) -> bool:
+        """Whether every peer so far was tried in vain."""
+        return self.idle
+
+    @property
     def idle(self) -> bool:
         """Whether no peer is left that could still be of use."""
         return not (self._candidates or self._dials or self._peers or self._again)

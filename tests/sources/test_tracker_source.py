@@ -40,6 +40,7 @@ HTTP = "http://t.example/announce"
 class Sink:
     def __init__(self) -> None:
         self.found: list[PeerAddress] = []
+        self.hungry = True
 
     def peers(self, addresses: Iterable[PeerAddress]) -> None:
         self.found.extend(addresses)
@@ -634,6 +635,25 @@ class Order(_Trackers):
         self.network.settle()
         self.assertEqual(self.http, 1)
         self.assertEqual(self.statuses(d), ["ok", "ok"])
+
+    def test_http_waits_longer_while_peers_are_tried(self) -> None:
+        self.sink.hungry = False
+        self.find(HTTP, UDP)
+        self.network.advance(0.31)
+        self.assertEqual(self.http, 0)
+        self.sink.hungry = True
+        self.network.advance(0.3)
+        self.assertEqual(self.http, 1)
+
+    def test_but_not_for_ever(self) -> None:
+        self.sink.hungry = False
+        self.find(HTTP, UDP)
+        for _ in range(8):
+            self.network.advance(0.3)
+        self.assertEqual(self.http, 0)
+        for _ in range(3):
+            self.network.advance(0.3)
+        self.assertEqual(self.http, 1)
 
     def test_but_not_where_there_is_no_usable_udp_one(self) -> None:
         self.find(HTTP, "udp://nonsense")

@@ -42,6 +42,7 @@ class Lookup:
     __slots__ = (
         "_active",
         "_hedge",
+        "_hedged",
         "_held",
         "_patience",
         "_plan",
@@ -70,13 +71,14 @@ class Lookup:
         self._unsettled = len(plan.udp) + len(plan.http)
         self._active = 0
         self._hedge: Any = None
+        self._hedged = 0.0
         self._patience: Any = None
         self._waiting = deque(plan.udp or plan.http)
         self._held = plan.http if plan.udp else ()
 
     def start(self) -> None:
         if self._held:
-            self._hedge = self.desk.clock.callLater(self.desk.limits.http_hedge, self._release)
+            self._hedge = self.desk.clock.callLater(self.desk.limits.http_hedge, self._hedge_due)
         self._fill()
         if not self._unsettled:
             self._finish()
@@ -96,8 +98,18 @@ class Lookup:
         self._active = 0
         self._fill()
 
+    def _hedge_due(self) -> None:
+        """HTTP trackers' turn has come, unless the peers that UDP ones named are still being tried."""
+        limits = self.desk.limits
+        self._hedge = None
+        self._hedged += limits.http_hedge
+        if self.yielded and not self.sink.hungry and self._hedged < limits.http_hold:
+            self._hedge = self.desk.clock.callLater(limits.http_hedge, self._hedge_due)
+        else:
+            self._release()
+
     def _release(self) -> None:
-        """HTTP trackers' turn has come."""
+        """Ask the HTTP trackers."""
         if self._hedge is not None and self._hedge.active():
             self._hedge.cancel()
         self._hedge = None
