@@ -21,7 +21,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-_IN_PROGRESS = frozenset((errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EALREADY, errno.EINTR))
+_IN_PROGRESS = frozenset((errno.EINPROGRESS, errno.EALREADY, errno.EINTR))
 _ABORTED = Failure(error.ConnectionAborted())
 _RESET = struct.pack("ii", 1, 0)
 _READ = 65536
@@ -43,6 +43,7 @@ class PeerConnection:
         "_address",
         "_buffer",
         "_factory",
+        "_failing",
         "_producer",
         "_protocol",
         "_reactor",
@@ -67,6 +68,8 @@ class PeerConnection:
         self._address: Any = None
         self._buffer = b""
         self._writing = False
+        #: A DelayedCall that will tell of a dial that failed at once.
+        self._failing: Any = None
         self._producer: Any = None
         self._streaming = True
 
@@ -81,13 +84,13 @@ class PeerConnection:
                 sock.setblocking(False)
             self._socket = sock
             number = sock.connect_ex((self.host, self.port))
+            if not number or number in _IN_PROGRESS:
+                self._reactor.addWriter(self)
+                self._writing = True
+                return
         except OSError as reason:
             number = reason.errno or errno.EINVAL
-        if number and number not in _IN_PROGRESS:
-            self._reactor.callLater(0, self._refused, number)
-            return
-        self._writing = True
-        self._reactor.addWriter(self)
+        self._failing = self._reactor.callLater(0, self._refused, number)
 
     def stopConnecting(self) -> None:
         """Give a dial up; the factory is told."""
@@ -97,7 +100,7 @@ class PeerConnection:
         """Give the dial up, or hang up."""
         if self.connected:
             self.abortConnection()
-        elif self._socket is not None:
+        elif self._factory is not None:
             self.stopConnecting()
 
     def getDestination(self) -> IPv4Address | IPv6Address:
@@ -106,14 +109,14 @@ class PeerConnection:
 
     def time_out(self) -> None:
         """The time limit has passed: give the dial up; the factory is told of a TimeoutError."""
-        if not self.connected and self._socket is not None:
+        if not self.connected and self._factory is not None:
             self._dial_failed(error.TimeoutError())
 
     # -- the dial ------------------------------------------------------------------------------
 
     def _refused(self, number: int) -> None:
-        if self._factory is not None and not self.connected:
-            self._dial_failed(error.getConnectError((number, os.strerror(number))))
+        self._failing = None
+        self._dial_failed(error.getConnectError((number, os.strerror(number))))
 
     def _dial_failed(self, reason: Exception) -> None:
         factory = self._factory
@@ -169,7 +172,9 @@ class PeerConnection:
             self._connected()
             return None
         sock, data = self._socket, self._buffer
-        assert sock is not None
+        if sock is None:
+            # Reactors that found it readable and writable ask for both, though the first closed it.
+            return None
         if data:
             try:
                 sent = sock.send(data)
@@ -242,7 +247,11 @@ class PeerConnection:
     def loseWriteConnection(self) -> None:
         """Nothing more will be written."""
         if self._socket is not None:
-            self._socket.shutdown(socket.SHUT_WR)
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                # The peer was quicker; the reactor hears of it by itself.
+                pass
 
     def abortConnection(self) -> None:
         """Hang up at once. The peer gets a reset, and no port is left in TIME_WAIT."""
@@ -318,6 +327,9 @@ class PeerConnection:
         self._protocol = self._factory = None
         self._buffer = b""
         producer, self._producer = self._producer, None
+        if self._failing is not None:
+            self._failing.cancel()
+            self._failing = None
         if sock is None:
             return
         self._socket = sock

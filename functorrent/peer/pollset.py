@@ -68,15 +68,16 @@ class PollSet:
     def _watch(self, selectable: Any, mask: int) -> None:
         number = selectable.fileno()
         before = self._masks.get(number, 0)
-        self._masks[number] = before | mask
         if before:
             self._epoll.modify(number, before | mask)
+            self._masks[number] = before | mask
             return
         if self._epoll is None:
             self._epoll = select.epoll()
             self._reactor.addReader(self)
-        self._selectables[number] = selectable
         self._epoll.register(number, mask)
+        self._masks[number] = mask
+        self._selectables[number] = selectable
 
     def _unwatch(self, selectable: Any, mask: int) -> None:
         number = selectable.fileno()
@@ -113,10 +114,12 @@ class PollSet:
     def doRead(self) -> None:
         """Some descriptors are ready: call them."""
         selectables = self._selectables
-        for number, events in self._epoll.poll(0, _AT_ONCE):
-            selectable = selectables.get(number)
+        ready: list[tuple[int, int, Any]] = [
+            (n, events, selectables.get(n)) for n, events in self._epoll.poll(0, _AT_ONCE)
+        ]
+        for number, events, selectable in ready:
             # One called before may have closed it, and another taken its number: that one waits.
-            if selectable is None or selectable.fileno() != number:
+            if selectable is None or selectables.get(number) is not selectable:
                 continue
             try:
                 if events & _READ:
@@ -125,7 +128,7 @@ class PollSet:
                     why = CONNECTION_LOST
                 else:
                     why = None
-                if why is None and events & _WRITE and number in selectables:
+                if why is None and events & _WRITE and selectables.get(number) is selectable:
                     why = selectable.doWrite()
             except Exception as error:
                 self.log.failure("a connection failed")
