@@ -119,7 +119,7 @@ class PollSet:
         ]
         for number, events, selectable in ready:
             # One called before may have closed it, and another taken its number: that one waits.
-            if selectable is None or selectables.get(number) is not selectable:
+            if selectable is None or not self._is_watched(number, selectable):
                 continue
             try:
                 if events & _READ:
@@ -128,7 +128,7 @@ class PollSet:
                     why = CONNECTION_LOST
                 else:
                     why = None
-                if why is None and events & _WRITE and selectables.get(number) is selectable:
+                if why is None and events & _WRITE and self._is_watched(number, selectable):
                     why = selectable.doWrite()
             except Exception as error:
                 self.log.failure("a connection failed")
@@ -138,6 +138,9 @@ class PollSet:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor is going down."""
+
+    def _is_watched(self, number: int, selectable: Any) -> bool:
+        return self._selectables.get(number) is selectable
 
     def _lost(self, selectable: Any, number: int, why: Exception) -> None:
         if selectable.fileno() != number:
