@@ -11,6 +11,7 @@ from functorrent.deadlines import Deadlines
 from functorrent.fetch.budget import MemoryBudget
 from functorrent.fetch.dialer import Dialer
 from functorrent.fetch.identity import Identity
+from functorrent.fetch.patience import Patience
 from functorrent.fetch.settings import FetchSettings
 from functorrent.interfaces import IPeerSource, IResolver, PeerAddress
 from functorrent.limits import Limits
@@ -36,32 +37,6 @@ class Stats:
     blocks: int = 0
 
 
-class Pace:
-    """How quickly peers that are of use answer here: from dial to handshake, smoothed (seconds)."""
-
-    __slots__ = ("_most", "_smoothed")
-
-    def __init__(self, most: float) -> None:
-        self._most = most
-        self._smoothed: float | None = None
-
-    def answered(self, seconds: float) -> None:
-        """A peer's handshake came so long after its dial."""
-        before = self._smoothed
-        self._smoothed = seconds if before is None else before + (seconds - before) / 8
-
-    @property
-    def patience(self) -> float:
-        """How long a magnet with nothing but unanswered dials keeps its slot.
-
-        At most `Limits.slot_patience`; where peers answer at once (a LAN, a seedbox) there is no
-        reason to let dead magnets hold live ones up for so long.
-        """
-        if self._smoothed is None:
-            return self._most
-        return min(self._most, max(0.05, 8 * self._smoothed))
-
-
 @dataclass
 class FetchCore:
     """Clock, dialer, sources and tables shared by all fetches; `fetches` is those that are on."""
@@ -71,8 +46,7 @@ class FetchCore:
     pollset: Any
     clock: Any
     deadlines: Deadlines
-    #: For slots, which are given up sooner.
-    patiences: Deadlines
+    patience: Patience
     settings: FetchSettings
     limits: Limits
     guard: AddressGuard
@@ -81,7 +55,6 @@ class FetchCore:
     table: ExtensionTable
     dialer: Dialer
     budget: MemoryBudget
-    pace: Pace
     sources: Sequence[IPeerSource] = ()
     stats: Stats = field(default_factory=Stats)
     fetches: dict[bytes, MetadataClientFactory] = field(default_factory=dict)

@@ -75,6 +75,19 @@ class Dialer:
         # Left in the ring, where its turn passes: taking it out would cost a walk.
         self._in_ring.discard(race)
 
+    @property
+    def share(self) -> int:
+        """Dials and connections one magnet may have now.
+
+        The fewer sockets are free, the fewer: a magnet that starts late, its first peer alive, must
+        not wait for the dead peers of all before it.
+        """
+        most = self.most_sockets
+        free = 1.0 - self.sockets / most
+        if free >= 0.75:
+            return self.limits.max_peers_per_magnet
+        return max(1, int(self.limits.max_peers_per_magnet * free * free))
+
     # -- what becomes of a dial --------------------------------------------------------------
 
     def answered(self, address: PeerAddress) -> None:

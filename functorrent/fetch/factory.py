@@ -75,7 +75,7 @@ class MetadataClientFactory(ClientFactory):
         self._began = core.clock.seconds()
         core.deadlines.set(self._too_late, self._began + core.settings.timeout)
         if self._released is not None:
-            self._be_patient()
+            self.core.patience.wait(self._impatient)
         core.fetches[self.infohash] = self
         core.stats.fetches += 1
         self._starting = True
@@ -175,19 +175,15 @@ class MetadataClientFactory(ClientFactory):
 
     # -- slots ---------------------------------------------------------------------------------
 
-    def _be_patient(self) -> None:
-        core = self.core
-        core.patiences.set(self._impatient, core.clock.seconds() + core.pace.patience)
-
     def _impatient(self) -> None:
         if self.race.exchanging:
-            self._be_patient()
+            self.core.patience.wait(self._impatient)
         else:
             self._release()
 
     def _release(self) -> None:
         """Nobody answers: the slot goes to another magnet, the deadlines stay."""
-        self.core.patiences.clear(self._impatient)
+        self.core.patience.clear(self._impatient)
         released, self._released = self._released, None
         if released is not None:
             released()
@@ -196,7 +192,12 @@ class MetadataClientFactory(ClientFactory):
 
     def _look(self) -> None:
         """Something ended: is there anything left to wait for?"""
-        if self._over or self._starting or self._lookups or not self.race.idle or self._lingering:
+        if self._over or self._starting or not self.race.idle or self._lingering:
+            return
+        if self._lookups:
+            if self.race.counts["found"]:
+                # All it has so far is dead peers: who waits for a source's next word needs no slot.
+                self._release()
             return
         core = self.core
         listening = core.identity.port is not None
@@ -267,7 +268,7 @@ class MetadataClientFactory(ClientFactory):
         core = self.core
         core.deadlines.clear(self._too_late)
         core.deadlines.clear(self._nobody_called)
-        core.patiences.clear(self._impatient)
+        core.patience.clear(self._impatient)
         self.race.close(timed_out=timed_out)
         for lookup in list(self._lookups):
             lookup.cancel()

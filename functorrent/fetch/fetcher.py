@@ -20,10 +20,11 @@ from functorrent.errors import (
     UsageError,
 )
 from functorrent.fetch.budget import MemoryBudget
-from functorrent.fetch.core import FetchCore, Pace, Stats
+from functorrent.fetch.core import FetchCore, Stats
 from functorrent.fetch.dialer import Dialer
 from functorrent.fetch.factory import MetadataClientFactory
 from functorrent.fetch.identity import Identity
+from functorrent.fetch.patience import Patience
 from functorrent.fetch.result import Metadata
 from functorrent.fetch.settings import FetchSettings
 from functorrent.interfaces import (
@@ -91,7 +92,7 @@ class Fetcher:
             pollset=make_pollset(reactor),
             clock=reactor,
             deadlines=Deadlines(reactor),
-            patiences=Deadlines(reactor, 0.025),
+            patience=Patience(reactor, limits.slot_patience),
             settings=settings,
             limits=limits,
             guard=guard,
@@ -100,7 +101,6 @@ class Fetcher:
             table=ExtensionTable(()),
             dialer=Dialer(reactor, limits, rate=settings.dial_rate),
             budget=MemoryBudget(limits.max_assembling),
-            pace=Pace(limits.slot_patience),
         )
 
     @property
@@ -239,7 +239,7 @@ class Fetcher:
         if isinstance(core.pollset, PollSet):
             core.pollset.close()
         core.deadlines.stop()
-        core.patiences.stop()
+        core.patience.stop()
         if self._http is not None:
             await self._http.stop()
         await self._resolver.stop()

@@ -120,7 +120,7 @@ class Race:
         return (
             bool(self._candidates)
             and not self.over
-            and len(self._dials) + len(self._peers) < self.core.limits.max_peers_per_magnet
+            and len(self._dials) + len(self._peers) < self.core.dialer.share
         )
 
     def next_dial(self, allowed: Callable[[str, Any], bool]) -> PeerAddress | None:
@@ -190,7 +190,7 @@ class Race:
         self._ready.add(peer)
         self.exchanging = len(self._ready)
         if not peer.inbound:
-            self.core.pace.answered(self.clock.seconds() - self._peers[peer])
+            self.core.patience.answered(self.clock.seconds() - self._peers[peer])
 
     def is_lone(self, peer: PeerProtocol) -> bool:
         """Whether no other peer is left to take its place."""
