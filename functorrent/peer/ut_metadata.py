@@ -74,7 +74,18 @@ class UtMetadata:
 class UtMetadataSession:
     """ut_metadata on one connection."""
 
-    __slots__ = ("_extension", "_info", "_offered", "_peer", "_server", "_sink", "address", "inbound")
+    __slots__ = (
+        "_enabled",
+        "_extension",
+        "_idle",
+        "_info",
+        "_offered",
+        "_peer",
+        "_server",
+        "_sink",
+        "address",
+        "inbound",
+    )
 
     def __init__(
         self, peer: IPeerHandle, extension: UtMetadata, sink: IMetadataSink | None, info: bytes | None
@@ -85,7 +96,9 @@ class UtMetadataSession:
         self._info = info
         #: Made when the peer first asks us for something; most never do.
         self._server: _Server | None = None
+        self._enabled = False
         self._offered = False
+        self._idle = False
         self.address: PeerAddress = peer.address
         self.inbound: bool = peer.inbound
 
@@ -104,11 +117,15 @@ class UtMetadataSession:
         sink = self._sink
         if sink is None:
             return
+        given = handshake.extensions.get(_NAME)
+        if given is not None:
+            # A later handshake that does not name it leaves it as it was; 0 turns it off (BEP 10).
+            self._enabled = given != 0
         size = handshake.metadata_size
-        if size is not None and size != 0 and (self._offered or handshake.extensions.get(_NAME)):
+        if size and self._enabled:
             self._offered = True
             sink.offered(self, size, handshake.reqq)
-        elif not self._offered:
+        elif not (self._offered and self._enabled):
             # A size of 0 is what some send that do not have it yet (synapse#237).
             self._peer.abort(NoMetadata("does not share metadata"))
 
@@ -146,6 +163,11 @@ class UtMetadataSession:
 
     def request(self, pieces: Iterable[int]) -> None:
         """Ask for pieces."""
+        if self._idle:
+            # It was kept for want of something to ask for; from now on its silence counts.
+            self._idle = False
+            self._peer.keep_open(0)
+            self._peer.progress()
         send = self._peer.send
         for piece in pieces:
             send(b"d8:msg_typei0e5:piecei%dee" % piece)
@@ -156,6 +178,7 @@ class UtMetadataSession:
 
     def keep_open(self, seconds: float) -> None:
         """There is nothing to ask for now."""
+        self._idle = True
         self._peer.keep_open(seconds)
 
     def fail(self, error: PeerError) -> None:
@@ -166,7 +189,18 @@ class UtMetadataSession:
 class _Server:
     """Answers one peer's requests: data, or reject, at a bounded rate and in bounded memory."""
 
-    __slots__ = ("_clock", "_limits", "_peer", "_refilled", "_timer", "_tokens", "_waiting", "info")
+    __slots__ = (
+        "_clock",
+        "_left",
+        "_limits",
+        "_peer",
+        "_refilled",
+        "_served",
+        "_timer",
+        "_tokens",
+        "_waiting",
+        "info",
+    )
 
     def __init__(self, peer: IPeerHandle, info: bytes | None, clock: Any, limits: Limits) -> None:
         self._peer = peer
@@ -177,12 +211,15 @@ class _Server:
         self._refilled: float | None = None
         self._waiting: deque[int] = deque()
         self._timer: Any = None
+        #: Answers left in this turn of the reactor, and blocks given so far.
+        self._left = _ROUND
+        self._served = 0
 
     def asked(self, piece: int) -> None:
         """A request. Raises MalformedMessage for a flood of them."""
         waiting = self._waiting
         # As many as an honest peer could have outstanding, every block once.
-        if len(waiting) >= self._limits.max_metadata // BLOCK_SIZE:
+        if len(waiting) >= max(self._limits.serve_burst, self._limits.max_metadata // BLOCK_SIZE):
             raise MalformedMessage("asks for more metadata blocks than there can be")
         waiting.append(piece)
         self.go_on()
@@ -193,16 +230,17 @@ class _Server:
         if not waiting or self._timer is not None:
             return
         self._refill()
-        for _ in range(_ROUND):
-            if not waiting or self._peer.congested:
+        while waiting and not self._peer.congested:
+            if not self._left:
+                # One packet may hold a thousand requests: what answers them is not all made at once.
+                self._timer = self._clock.callLater(0, self._tick)
                 return
             if self._tokens < 1.0:
                 self._timer = self._clock.callLater(1.0 / self._limits.serve_rate, self._tick)
                 return
+            self._left -= 1
             self._tokens -= 1.0
             self._answer(waiting.popleft())
-        if waiting:
-            self._timer = self._clock.callLater(0, self._tick)
 
     def close(self) -> None:
         """Nothing more is answered."""
@@ -213,6 +251,7 @@ class _Server:
 
     def _tick(self) -> None:
         self._timer = None
+        self._left = _ROUND
         self.go_on()
 
     def _refill(self) -> None:
@@ -228,4 +267,8 @@ class _Server:
         if info is None or start >= len(info):
             self._peer.send(MetadataReject(piece).encode())
             return
+        self._served += 1
+        if self._served * BLOCK_SIZE <= 2 * len(info) + BLOCK_SIZE:
+            # It fetches; one that asks for the same for ever need not be kept for it.
+            self._peer.progress()
         self._peer.send(MetadataData(piece, len(info), info[start : start + BLOCK_SIZE]).encode())
