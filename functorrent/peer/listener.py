@@ -10,10 +10,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
 from zope.interface import Attribute, Interface, implementer
 
 from functorrent.deadlines import Deadlines
-from functorrent.errors import PeerError, WrongInfohash
+from functorrent.errors import ConnectedToSelf, PeerError, WrongInfohash
 from functorrent.interfaces import IMetadataProvider, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.peer.dispatch import ExtensionTable
@@ -39,6 +40,7 @@ class PeerListener(ServerFactory):
     """
 
     noisy = False
+    log = Logger()
 
     def __init__(
         self,
@@ -57,15 +59,16 @@ class PeerListener(ServerFactory):
         self._wanted = wanted
         self._peer_id = peer_id
         self._provider = provider
-        #: Callers that have not named a torrent, and those we serve.
+        #: Callers that have not named a torrent, those we serve, and those that fetches have.
         self._strangers: set[PeerProtocol] = set()
         self._serving: set[PeerProtocol] = set()
+        self._joined: set[PeerProtocol] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> PeerProtocol | None:
         """A protocol for a caller; None (Twisted hangs up) when there are too many."""
         if (
             len(self._strangers) >= self.limits.max_pending_inbound
-            or len(self._strangers) + len(self._serving) >= self.limits.max_inbound
+            or len(self._strangers) + len(self._serving) + len(self._joined) >= self.limits.max_inbound
         ):
             return None
         # A listener for both families names an IPv4 caller by its mapped address.
@@ -82,12 +85,24 @@ class PeerListener(ServerFactory):
         self._strangers.discard(peer)
         fetch = self._wanted(infohash)
         if fetch is not None:
+            if handshake.peer_id == fetch.peer_id:
+                # The other end of one of our own dials, which counts it.
+                raise ConnectedToSelf("has our own peer id")
             fetch.peer_joined(peer)
+            self._joined.add(peer)
+            peer.on_end = self._joined.discard
             return infohash, fetch.peer_id
-        if self._provider is not None and self._provider.info_bytes(infohash) is not None:
+        if self._has(infohash):
             self._serving.add(peer)
             return infohash, self._peer_id(infohash)
         raise WrongInfohash("asks for a torrent we neither fetch nor have")
+
+    def _has(self, infohash: bytes) -> bool:
+        try:
+            return self._provider is not None and self._provider.info_bytes(infohash) is not None
+        except Exception:
+            self.log.failure("what can be served could not be looked up")
+            return False
 
     def peer_ready(self, peer: PeerProtocol) -> None:
         """Nothing to do for a peer that is only served."""

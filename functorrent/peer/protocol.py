@@ -6,6 +6,7 @@ is one deadline for each connection, and whoever lies, or is silent for too long
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
@@ -64,6 +65,8 @@ class PeerProtocol(Protocol):
 
     noisy = False
     transport: ITCPTransport
+    #: Told of the end beside the owner, where a listener counts its callers.
+    on_end: Callable[[PeerProtocol], None] | None = None
 
     def __init__(
         self,
@@ -306,5 +309,7 @@ class PeerProtocol(Protocol):
         self._over = True
         self.session.close()
         self.owner.deadlines.clear(self._expired)
+        if self.on_end is not None:
+            self.on_end(self)
         self._dispatcher.closed(error)
         self.owner.peer_ended(self, error)
