@@ -97,7 +97,7 @@ class MetadataAssembly:
         whole = gone.whole
         if whole is not None:
             for piece in gone.outstanding:
-                whole.unask(piece, gone)
+                whole.give_back(piece, gone)
         self._tidy(gone)
 
     def outstanding(self, sender: Hashable) -> int:
@@ -189,22 +189,24 @@ class MetadataAssembly:
             raise UnrequestedBlock(f"block {piece} of {len(block)} bytes was not asked for")
         whole = known.whole
         assert whole is not None
-        whole.unask(piece, known)
         if self.liars and known.origin in self.liars:
+            whole.give_back(piece, known)
             raise CorruptMetadata("sent metadata with the wrong hash before")
         if len(block) != whole.length(piece):
+            whole.give_back(piece, known)
             # Some send the whole in one message (XD#132): good if it hashes right.
             if piece == 0 and len(block) == whole.size and self._hashes(block):
                 return self._finish(block)
             self._account(-whole.forget(known.origin))
             raise WrongBlockLength(f"block {piece} has {len(block)} bytes, not {whole.length(piece)}")
+        whole.unask(piece, known)
         # Also one that another was quicker with: both were asked, and the other may have lied.
         known.useful += 1
         if whole.count == 1:
             # The common case: nothing to keep, and nobody else to blame.
             if self._hashes(block):
                 return self._finish(block)
-            self._brand(known.origin, whole)
+            self._brand(known.origin, whole.size)
         known.window.answered(now - asked_at)
         known.rejects = 0
         if piece in whole.blocks:
@@ -227,7 +229,7 @@ class MetadataAssembly:
         if known is None or known.outstanding.pop(piece, None) is None:
             return
         assert known.whole is not None
-        known.whole.unask(piece, known)
+        known.whole.give_back(piece, known)
         known.rejects += 1
         if known.rejects >= self.limits.max_rejects:
             raise MetadataRejected(f"rejected {known.rejects} requests in a row")
@@ -239,14 +241,14 @@ class MetadataAssembly:
             return self._finish(data)
         origins = set(whole.origins.values())
         if len(origins) == 1:
-            self._brand(origins.pop(), whole)
+            self._brand(origins.pop(), whole.size)
         self._part(whole)
         return False
 
-    def _brand(self, origin: Hashable, whole: Whole) -> NoReturn:
+    def _brand(self, origin: Hashable, size: int) -> NoReturn:
         """This origin alone sent a wrong whole: nothing it sent counts. Raises CorruptMetadata."""
         self.liars.add(origin)
-        freed = whole.clear()
+        freed = 0
         for shared in self._shared.values():
             freed += shared.forget(origin)
         for turns in self._turns.values():
@@ -255,7 +257,7 @@ class MetadataAssembly:
                 freed += own.clear()
             turns.end(origin)
         self._account(-freed)
-        raise CorruptMetadata(f"sent {whole.size} bytes with the wrong hash")
+        raise CorruptMetadata(f"sent {size} bytes with the wrong hash")
 
     def _part(self, whole: Whole) -> None:
         """Several origins made a wrong whole: each goes on alone with its own blocks, so blame is clear."""
@@ -271,7 +273,6 @@ class MetadataAssembly:
                 own = self._whole_for(sender)
                 for piece in sender.outstanding:
                     own.ask(piece, sender)
-        self._account(-turns.trim(self._present(size)))
 
     # -- the end, and memory -----------------------------------------------------------------
 

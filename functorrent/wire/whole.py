@@ -115,13 +115,17 @@ class Whole:
         self.asked.setdefault(piece, []).append(sender)
 
     def unask(self, piece: int, sender: Sender) -> None:
-        """`sender` has it outstanding no more."""
+        """`sender` has answered."""
         senders = self.asked[piece]
         senders.remove(sender)
         if not senders:
             del self.asked[piece]
-            if piece not in self.blocks:
-                self.returned.append(piece)
+
+    def give_back(self, piece: int, sender: Sender) -> None:
+        """`sender` will not answer, or not well: the block is open to others first."""
+        self.unask(piece, sender)
+        if piece not in self.asked and piece not in self.blocks:
+            self.returned.append(piece)
 
     # -- letting go --------------------------------------------------------------------------
 

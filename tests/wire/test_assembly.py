@@ -341,7 +341,20 @@ class BlockTests(AssemblyCase):
             self.give("a", 1, b"")
         self.assert_held(BLOCK_SIZE)
         self.assembly.lost("a")
-        self.assertEqual(sorted([*self.ask("b"), 3, 4, 5]), [0, 3, 4, 5])
+        self.offer("c")
+        self.assertEqual(sorted(self.ask("c")[:3]), [0, 1, 2])
+
+    def test_discredited_but_under_way(self) -> None:
+        """A block that another was asked for, too, is not asked for again once it came from there."""
+        self.offer("a", "c", "d", reqq=6)
+        self.ask("a")
+        self.ask("c")
+        self.give("a", 0)
+        with self.assertRaises(WrongBlockLength):
+            self.give("a", 1, b"")
+        self.assembly.lost("a")
+        self.give("c", 0)
+        self.assertEqual(self.ask("d"), [1, 2, 3, 4, 5])
 
     def test_whole_in_one_block(self) -> None:
         """Some send all of it as block 0 (XD#132): taken where it hashes right."""
@@ -479,9 +492,14 @@ class LiarTests(AssemblyCase):
             self.give("a.1", piece)
         with self.assertRaises(CorruptMetadata):
             self.give("a.1", first[-1], bytes(len(block_of(INFO, first[-1]))))
+        self.offer("b")
         with self.assertRaises(CorruptMetadata):
             self.give("a.2", 0)
         self.assert_held(0)
+        self.assembly.lost("a.1")
+        self.assembly.lost("a.2")
+        self.assertEqual(self.assembly._shared[len(INFO)].asked, {})
+        self.assertEqual(sorted(self.ask("b")), [0, 1, 2, 3, 4, 5])
 
     def test_other_sizes_of_a_liar(self) -> None:
         """What a branded origin gave towards other sizes is let go."""
@@ -677,6 +695,89 @@ class TurnTests(AssemblyCase):
         self.assertTrue(self.ask("t"))  # for q
         self.assertTrue(self.ask("p"))  # for r
 
+    def test_who_cannot_be_asked_takes_no_turn(self) -> None:
+        """Nor is it waited for, with its window full."""
+        self.offer("p", "q", "r", "s", reqq=2)
+        for sender in "pqr":
+            self.ask(sender)
+        self.now = TURN
+        self.ask("s")  # for p, which has two outstanding
+        self.give("q", 0)
+        self.now = 2 * TURN
+        self.offer("t")
+        self.ask("t")  # for q, which had more time than p
+        self.assertEqual(self.ask("p"), [])
+        self.assertNotIn("p", self.assembly._turns[len(INFO)].since)
+        self.assertTrue(self.ask("q"))  # for r
+
+    def test_other_sizes_are_not_waited_for(self) -> None:
+        """Senders of another size wait for turns of their own."""
+        self.offer("p", "q", "r", "s", reqq=2)
+        for sender in "pqr":
+            self.ask(sender)
+        self.offer("other", size=100)
+        self.now = TURN
+        self.ask("s")  # for p
+        self.give("p", 0)
+        self.assertTrue(self.ask("p"))  # for q
+
+    def test_liars_are_not_waited_for(self) -> None:
+        """A branded origin's further connections keep nobody from a turn."""
+        self.offer("p.1", "p.2", reqq=6)
+        with self.assertRaises(CorruptMetadata):
+            self.give_all("p.1", bytes(len(INFO)))
+        self.offer("q", "r", "s", "t", reqq=2)
+        for sender in "qrs":
+            self.ask(sender)
+        self.now = TURN
+        self.ask("t")  # for q
+        self.give("q", 0)
+        self.assertTrue(self.ask("q"))  # for r
+
+    def test_further_connections_keep_the_turn(self) -> None:
+        """An origin's turn lasts while one of its connections does."""
+        self.offer("p.1", "p.2", "q", "r", "s", reqq=2)
+        for sender in ("p.1", "p.2", "q", "r"):
+            self.assertTrue(self.ask(sender))
+        self.assembly.lost("p.1")
+        self.assertEqual(self.ask("s"), [])
+        self.assembly.lost("p.2")
+        self.assertTrue(self.ask("s"))
+
+    def test_what_waits_is_bounded(self) -> None:
+        """Origins that had their turn and stay hold no more than those at work do."""
+        for number in range(12):
+            self.offer(f"s{number}", reqq=6)
+        for _ in range(12):
+            for number in range(12):
+                for piece in self.ask(f"s{number}")[:5]:
+                    self.give(f"s{number}", piece)
+            self.now += 4 * TURN
+            self.assertLessEqual(self.assembly.held, 6 * len(INFO))
+        self.assert_held(self.assembly.held)
+
+    def test_turn_lengths(self) -> None:
+        """Each turn lasts as long as all before, so that what is long gets done in the end."""
+        turns = Turns(32 * MIB)
+        starts = {1: 0.0, 2: 100.0, 3: 200.0, 4: 300.0}
+        for number, length in ((1, TURN), (2, TURN), (3, 2 * TURN), (4, 4 * TURN)):
+            start = starts[number]
+            self.assertTrue(turns.begin("p", start, []))
+            self.assertIs(turns.over("p", start + length - 0.1), False)
+            self.assertIs(turns.over("p", start + length), True)
+            turns.whole("p")
+            turns.end("p")
+        self.assertIs(turns.over("p", 1000.0), False)
+
+    def test_one_makes_room(self) -> None:
+        """One who comes takes the place of one, the one that had it longest."""
+        turns = Turns(32 * MIB)
+        for number, origin in enumerate("pq"):
+            turns.whole(origin)
+            turns.begin(origin, float(number), [])
+        self.assertTrue(turns.begin("r", 100.0, []))
+        self.assertEqual(list(turns.since), ["q", "r"])
+
     def test_everybody_is_served(self) -> None:
         """However many never finish, each waiting origin has its turn in bounded time."""
         senders = [f"s{number}" for number in range(30)]
@@ -824,28 +925,38 @@ class MemoryTests(AssemblyCase):
         self.offer("d", size=10)
         self.assembly.lost("d")
         self.assertEqual(self.assembly._turns, {})
-        self.offer("e", "f", reqq=6)
-        self.assertEqual((self.ask("e"), self.ask("f")), ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]))
+        self.offer("e", "f", reqq=3)
+        self.assertEqual((self.ask("e"), self.ask("f")), ([0, 1, 2], [0, 1, 2]))
 
     def test_cap(self) -> None:
-        """All blocks of one assembly are bounded, however many sizes are claimed."""
-        assembly = self.assembly = self.make(INFO)
-        most = 4 * SMALL.max_metadata
-        self.offer("a", "b", reqq=3)
+        """All blocks of one assembly are bounded; a size that several offer stays."""
+        info = bytes(18) * BLOCK_SIZE
+        self.assembly = self.make(info)
+        self.offer("a", "b", size=len(info))
         for sender in ("a", "b"):
-            for piece in self.ask(sender)[:-1]:
-                self.give(sender, piece)
-        self.assertEqual(assembly.held, 4 * BLOCK_SIZE)
-        for number in range(20):
+            for piece in self.ask(sender):
+                self.give(sender, piece, bytes(BLOCK_SIZE))
+        self.offer("nothing", size=50_000)
+        self.ask("nothing")
+        sizes = list(range(8, 18))
+        for number in sizes:
             liar = f"liar{number}"
-            self.offer(liar, size=300_000 - number)
-            for _ in range(11):
+            self.offer(liar, size=number * BLOCK_SIZE + 1)
+            given = 0
+            while given < number - 1:
                 for piece in self.ask(liar):
-                    if piece < 12:
+                    if given < number - 1 and piece < number:
                         self.give(liar, piece, bytes(BLOCK_SIZE))
-                    self.assertLessEqual(assembly.held, most)
-        self.assertEqual(len(assembly._shared[len(INFO)].blocks), 4)  # two origins vouch for it
-        self.assert_held(assembly.held)
+                        given += 1
+                    self.assertLessEqual(self.assembly.held, 4 * SMALL.max_metadata)
+            if number == 12:
+                self.assertIs(self.assembly.parted, False)
+        self.assertIs(self.assembly.parted, True)
+        self.assertEqual(len(self.assembly._shared[len(info)].blocks), 16)
+        left = [number for number in sizes if self.assembly._shared[number * BLOCK_SIZE + 1].blocks]
+        self.assertEqual(left[:4], [8, 9, 10, 11])
+        self.assertNotIn(13, left)
+        self.assert_held(self.assembly.held)
 
     def test_grew_may_take_it_back_at_once(self) -> None:
         """The budget may call give_way, or ask for more, from within."""
