@@ -24,6 +24,8 @@ _BREATH = 0.05
 _LOCAL_ERRORS = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN)
 )
+#: Sockets kept in use however few this machine gives.
+_FEWEST = 8
 
 
 class Dials(Protocol):
@@ -57,10 +59,13 @@ class Dialer:
         self._in_ring: set[Dials] = set()
         self._unanswered: dict[str, int] = {}
         self._answering: OrderedDict[str, None] = OrderedDict()
-        #: Races that wait for an unanswered dial to a host to end.
-        self._held: dict[str, list[Dials]] = {}
+        #: Races that wait for an unanswered dial to a host to end, in their order.
+        self._held: dict[str, dict[Dials, None]] = {}
         self._timer: Any = None
         self._pumping = False
+        #: This machine had no socket to give: no dial before the timer.
+        self._breathing = False
+        self._has_ipv6 = False
 
     def want(self, race: Dials) -> None:
         """`race` has peers to dial."""
@@ -83,7 +88,7 @@ class Dialer:
         not wait for the dead peers of all before it.
         """
         most = self.most_sockets
-        free = 1.0 - self.sockets / most
+        free = max(0.0, 1.0 - self.sockets / most)
         if free >= 0.75:
             return self.limits.max_peers_per_magnet
         return max(1, int(self.limits.max_peers_per_magnet * free * free))
@@ -97,6 +102,8 @@ class Dialer:
         answering = self._answering
         if host in answering:
             return
+        if ":" in host:
+            self._has_ipv6 = True
         answering[host] = None
         if len(answering) > _REMEMBERED:
             answering.popitem(last=False)
@@ -108,10 +115,15 @@ class Dialer:
         self.sockets -= 1
         self._release(address.host)
         outcome = _outcome(reason)
+        if outcome is None and ":" in address.host and not self._has_ipv6:
+            if _errno(reason) == errno.EADDRNOTAVAIL:
+                # What a machine without IPv6 says to each such dial: it is no want of ports.
+                outcome = "unreachable"
         if outcome is None:
             # Out of descriptors or ports: fewer sockets from now on, and try again.
-            self.most_sockets = max(8, min(self.most_sockets, self.sockets) * 7 // 8)
-            self._later(_BREATH)
+            fewest = min(_FEWEST, self.limits.max_connections)
+            self.most_sockets = max(fewest, min(self.most_sockets, self.sockets) * 7 // 8)
+            self._breathe()
             return None
         if outcome == "timed_out":
             self._answering.pop(address.host, None)
@@ -137,6 +149,7 @@ class Dialer:
         self._ring.clear()
         self._in_ring.clear()
         self._held.clear()
+        self._breathing = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -145,6 +158,8 @@ class Dialer:
 
     def _pump(self) -> None:
         ring = self._ring
+        if self._breathing:
+            return
         self._pumping = True
         try:
             while ring and self.sockets < self.most_sockets:
@@ -171,13 +186,21 @@ class Dialer:
         finally:
             self._pumping = False
 
-    def _later(self, seconds: float = 0.0) -> None:
+    def _later(self) -> None:
         """Pump, but not from inside a race's own handling of a failure."""
-        if self._timer is None and (self._ring or seconds):
-            self._timer = self.clock.callLater(seconds, self._tick)
+        if self._timer is None and self._ring:
+            self._timer = self.clock.callLater(0.0, self._tick)
+
+    def _breathe(self) -> None:
+        """Let a moment pass before the next dial, whoever wants one."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.clock.callLater(_BREATH, self._tick)
+        self._breathing = True
 
     def _tick(self) -> None:
         self._timer = None
+        self._breathing = False
         self._pump()
 
     def _timeout(self) -> float:
@@ -211,9 +234,7 @@ class Dialer:
             return True
         if self._unanswered.get(host, 0) < self.limits.max_unanswered_per_host:
             return True
-        held = self._held.setdefault(host, [])
-        if not held or held[-1] is not race:
-            held.append(race)
+        self._held.setdefault(host, {})[race] = None
         return False
 
     def _release(self, host: str) -> None:
@@ -223,23 +244,24 @@ class Dialer:
         else:
             self._unanswered.pop(host, None)
         if self._held:
-            self._unhold(host, all_of_them=False)
+            # The last one frees all: there is none left whose end could free them.
+            self._unhold(host, all_of_them=left <= 0)
 
     def _unhold(self, host: str, *, all_of_them: bool) -> None:
         held = self._held.get(host)
-        if not held:
+        if held is None:
             return
-        if all_of_them:
-            del self._held[host]
-            free = held
-        else:
-            free = [held.pop(0)]
-            if not held:
-                del self._held[host]
-        for race in free:
+        while held:
+            race = next(iter(held))
+            del held[race]
+            # One that is over, or busy, frees the next.
             if race not in self._in_ring and race.wants_dial():
                 self._in_ring.add(race)
                 self._ring.append(race)
+                if not all_of_them:
+                    break
+        if not held:
+            del self._held[host]
         self._later()
 
 
@@ -252,8 +274,14 @@ def _outcome(reason: Failure) -> str | None:
         return "timed_out"
     if isinstance(value, error.UserError):
         return "cancelled"
+    return None if _errno(reason) in _LOCAL_ERRORS else "unreachable"
+
+
+def _errno(reason: Failure) -> int | None:
+    """The system's number for a failed dial, where there is one."""
+    value = reason.value
     number = getattr(value, "osError", None)
     arguments = getattr(value, "args", ())
     if number is None and arguments and isinstance(arguments[0], int):
         number = arguments[0]
-    return None if number in _LOCAL_ERRORS else "unreachable"
+    return number
