@@ -30,6 +30,10 @@ from functorrent.wire.handshake import LENGTH, Handshake, check_prefix
 if TYPE_CHECKING:
     from functorrent.wire.messages import Message
 
+#: Extended handshakes one peer may send. Honest ones send a few, when what they offer changes; each
+#: costs far more to read than to send.
+MAX_HANDSHAKES = 100
+
 
 class State(Enum):
     """Where a connection stands."""
@@ -94,6 +98,7 @@ class PeerSession:
     __slots__ = (
         "_decoder",
         "_greeting",
+        "_handshakes",
         "_outgoing",
         "every_message",
         "extensions",
@@ -115,6 +120,7 @@ class PeerSession:
         self.remote: Handshake | None = None
         self.failure: PeerError | None = None
         self._greeting = b""
+        self._handshakes = 0
         self._decoder: FrameDecoder | None = None
         self._outgoing: list[bytes] = []
 
@@ -173,6 +179,9 @@ class PeerSession:
             raise MalformedMessage("an extended message without its id")
         extended_id = payload[0]
         if extended_id == HANDSHAKE_ID:
+            self._handshakes += 1
+            if self._handshakes > MAX_HANDSHAKES:
+                raise MalformedMessage(f"over {MAX_HANDSHAKES} extended handshakes")
             handshake = ExtendedHandshake.decode(payload[1:], self.limits)
             self.extensions.update(handshake.extensions, self.limits)
             events.append(handshake)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable
+from itertools import islice
 
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.wire.metadata import BLOCK_SIZE
@@ -16,6 +17,9 @@ REDUNDANCY = 3
 SPREAD = 16
 #: Seconds after which one asked in vain no longer counts among those `REDUNDANCY` allows.
 PATIENCE = 1.0
+#: Blocks looked at for one that few were asked for, those asked longest ago first; a large whole has
+#: thousands under way, and this is done for each answer.
+LOOKED_AT = 256
 #: Bytes of wholes fetched from single origins at once, and of those that wait; at least two of each.
 ALONE_BYTES = 16 * 1024 * 1024
 #: Seconds of an origin's first turn; each further one lasts as long as all before.
@@ -97,7 +101,7 @@ class Whole:
         """The block to ask `sender` for though others were asked, or None."""
         best: int | None = None
         fewest = max(REDUNDANCY, SPREAD // self.count)
-        for piece, senders in self.asked.items():
+        for piece, senders in islice(self.asked.items(), LOOKED_AT):
             if piece in sender.outstanding or piece in self.blocks:
                 continue
             waiting = len(senders)

@@ -227,6 +227,17 @@ class RequestTests(AssemblyCase):
         self.now = whole_module.PATIENCE
         self.assertEqual(self.ask(SPREAD), [0])
 
+    def test_thousands_under_way(self) -> None:
+        """Only so many blocks are looked at for one to ask for again: those asked longest ago."""
+        self.assembly = self.make(INFO, DEFAULT_LIMITS)
+        looked_at = whole_module.LOOKED_AT
+        size = 2 * looked_at * BLOCK_SIZE
+        for number in range(2 * looked_at // 8 + REDUNDANCY * looked_at // 8):
+            self.offer(f"s{number}", size=size)
+            self.ask(f"s{number}")
+        asked = [len(senders) for senders in self.assembly._shared[size].asked.values()]
+        self.assertEqual(asked, [REDUNDANCY] * looked_at + [1] * looked_at)
+
     def test_not_asked_again_for_what_is_here(self) -> None:
         """A block that came is not asked for, though others are still asked for it."""
         self.offer("a", "b", size=2 * BLOCK_SIZE)

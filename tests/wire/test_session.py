@@ -34,6 +34,7 @@ from functorrent.wire.messages import (
     Unknown,
 )
 from functorrent.wire.session import (
+    MAX_HANDSHAKES,
     TRANSITIONS,
     Event,
     ExtensionMessage,
@@ -311,7 +312,7 @@ class ReceiveTests(SynchronousTestCase):
     def test_extensions_come_and_go(self) -> None:
         """Repeated handshakes change the table; names beyond all measure are a lie."""
         session = session_in(State.OPEN)
-        for number in range(100):
+        for number in range(90):
             payload = b"d1:md11:ut_metadatai%deee" % (number % 3)
             session.receive_data(Extended(0, payload).encode())
             self.assertEqual(session.extensions.id("ut_metadata"), number % 3 or None)
@@ -321,6 +322,19 @@ class ReceiveTests(SynchronousTestCase):
         (shaken,) = session.receive_data(Extended(0, b"d1:v9:123456789e").encode())
         self.assertEqual(shaken, ExtendedHandshake.decode(b"d1:v9:123456789e", SMALL))
         session.receive_data(Extended(0, b"d1:md1:xi1eee").encode())
+        self.assertIsInstance(session.failure, MalformedMessage)
+
+    def test_handshakes_without_end(self) -> None:
+        """A peer that does nothing but repeat its extended handshake is hung up on, in whatever cut."""
+        shaken = Extended(0, b"de").encode()
+        session = session_in(State.OPEN)
+        self.assertEqual(len(session.receive_data(shaken * 10_000)), MAX_HANDSHAKES)
+        self.assertIsInstance(session.failure, MalformedMessage)
+        session = session_in(State.OPEN)
+        for _ in range(MAX_HANDSHAKES):
+            self.assertEqual(len(session.receive_data(shaken)), 1)
+        self.assertIsNone(session.failure)
+        self.assertEqual(session.receive_data(shaken), [])
         self.assertIsInstance(session.failure, MalformedMessage)
 
     def test_partial(self) -> None:
