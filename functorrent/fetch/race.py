@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from functorrent.errors import (
+    PEER_OUTCOMES,
     AddressNotAllowed,
     MetadataRejected,
     PeerClosed,
@@ -30,6 +31,7 @@ from functorrent.peer.listener import ICalledFor
 from functorrent.peer.protocol import IPeerOwner, PeerProtocol
 from functorrent.wire.assembly import MetadataAssembly
 from functorrent.wire.handshake import Handshake
+from functorrent.wire.whole import PATIENCE
 
 if TYPE_CHECKING:
     from functorrent.fetch.factory import MetadataClientFactory
@@ -38,8 +40,11 @@ if TYPE_CHECKING:
 _MAX_CALLERS = 20
 #: Seconds before peers that hung up on us, or never spoke, are tried once more.
 _BREATH = 0.5
-#: Candidates looked at for one whose host may be dialed now.
+#: Hosts looked at for one that may be dialed now.
 _LOOK_AHEAD = 32
+#: How often a peer that gave blocks and went is called back. One that hangs up after every four blocks of
+#: the largest info dictionary needs as many; one that lies each time anew must not keep us at it.
+_MAX_REDIALS = 512
 
 
 @implementer(IPeerSink, IPeerOwner, IMetadataSink, ICalledFor)
@@ -80,7 +85,10 @@ class Race:
         self._requesters: list[IMetadataRequester] = []
         #: Blocks of use that an address gave on its last connection.
         self._useful: dict[PeerAddress, int] = {}
+        #: How often an address was called back.
+        self._redials: dict[PeerAddress, int] = {}
         self._paused = False
+        self._asks_again = False
         #: Peers to be tried once more when nobody else is left, with the outcome of their first try.
         self._again: dict[PeerAddress, str] = {}
         self._tried_again: set[PeerAddress] = set()
@@ -128,17 +136,26 @@ class Race:
         if not self.wants_dial():
             return None
         candidates = self._candidates
-        for _ in range(min(len(candidates), _LOOK_AHEAD)):
+        refused: set[str] = set()
+        for _ in range(len(candidates)):
             address = candidates.popleft()
-            if allowed(address.host, self):
-                return address
+            if address.host not in refused:
+                if allowed(address.host, self):
+                    return address
+                refused.add(address.host)
             candidates.append(address)
+            if len(refused) >= _LOOK_AHEAD:
+                break
         return None
 
     def dial(self, address: PeerAddress, timeout: float) -> None:
         """Dial a peer; it answers to the factory."""
         core = self.core
         now = self.clock.seconds()
+        most, waiting = core.limits.max_peers_per_magnet, len(self._candidates)
+        if waiting > most:
+            # Many wait for this one's place.
+            timeout = max(core.limits.connect_timeout_min, timeout * most / waiting)
         core.stats.peers_tried += 1
         connection = PeerConnection(core.pollset, address.host, address.port, self._factory)
         self._dials[address] = (connection, now)
@@ -210,7 +227,8 @@ class Race:
         useful = self._useful.pop(peer.address, 0)
         if self.over:
             return
-        if useful and not peer.inbound and isinstance(error, (PeerClosed, PeerStalled, MetadataRejected)):
+        left = isinstance(error, (PeerClosed, PeerStalled, MetadataRejected))
+        if useful and left and self._may_redial(peer):
             # It gave blocks before it went: what is missing may be had by coming back.
             self._candidates.append(peer.address)
         elif (
@@ -222,8 +240,17 @@ class Race:
             # A seeder that too many call at once drops some of them.
             self._again[peer.address] = error.outcome
         else:
-            self.counts[error.outcome if error is not None else "cancelled"] += 1
+            outcome = error.outcome if error is not None else "cancelled"
+            # A plugin's error may have a word of its own.
+            self.counts[outcome if outcome in PEER_OUTCOMES else PeerError.outcome] += 1
         self._after_end()
+
+    def _may_redial(self, peer: PeerProtocol) -> bool:
+        if peer.inbound:
+            return False
+        before = self._redials.get(peer.address, 0)
+        self._redials[peer.address] = before + 1
+        return before < _MAX_REDIALS
 
     # -- IMetadataSink -------------------------------------------------------------------------
 
@@ -256,8 +283,11 @@ class Race:
 
     def rejected(self, peer: IMetadataRequester, piece: int) -> None:
         """A reject. Raises MetadataRejected where the peer is of no more use."""
+        before = self.assembly.outstanding(peer)
         self.assembly.reject(peer, piece)
-        self._ask_all()
+        # One that was not asked for changes nothing, and may be one of thousands.
+        if self.assembly.outstanding(peer) != before:
+            self._ask_all()
 
     def lost(self, peer: IMetadataRequester) -> None:
         """A peer that had offered is gone."""
@@ -277,6 +307,14 @@ class Race:
             peer.request(pieces)
         elif not self.assembly.outstanding(peer):
             peer.keep_open(self.core.limits.max_keep_open)
+            if not self._paused and not self._asks_again:
+                # Those asked before it may never answer.
+                self._asks_again = True
+                self.deadlines.set(self._ask_again, self.clock.seconds() + PATIENCE)
+
+    def _ask_again(self) -> None:
+        self._asks_again = False
+        self._ask_all()
 
     def _ask_all(self) -> None:
         for peer in list(self._requesters):
@@ -334,6 +372,7 @@ class Race:
             counts["cancelled"] -= 1
         self._candidates.clear()
         self.deadlines.clear(self._try_again)
+        self.deadlines.clear(self._ask_again)
         for outcome in self._again.values():
             counts[outcome] += 1
         self._again.clear()
