@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import Attribute, Interface, implementer
 
 from functorrent.deadlines import Deadlines
-from functorrent.errors import ConnectedToSelf, PeerError, WrongInfohash
+from functorrent.errors import PeerError, WrongInfohash
 from functorrent.interfaces import IMetadataProvider, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.peer.dispatch import ExtensionTable
@@ -86,11 +86,12 @@ class PeerListener(ServerFactory):
         fetch = self._wanted(infohash)
         if fetch is not None:
             if handshake.peer_id == fetch.peer_id:
-                # The other end of one of our own dials, which counts it.
-                raise ConnectedToSelf("has our own peer id")
-            fetch.peer_joined(peer)
-            self._joined.add(peer)
-            peer.on_end = self._joined.discard
+                # The other end of one of our own dials: that end counts it.
+                self._serving.add(peer)
+            else:
+                fetch.peer_joined(peer)
+                self._joined.add(peer)
+                peer.on_end = self._joined.discard
             return infohash, fetch.peer_id
         if self._has(infohash):
             self._serving.add(peer)

@@ -149,11 +149,13 @@ class PeerProtocol(Protocol):
     def _handshake(self, handshake: Handshake) -> None:
         if self.infohash is None:
             self.infohash, self._peer_id = self.owner.peer_called(self, handshake)
-            if handshake.peer_id == self._peer_id:
-                raise ConnectedToSelf("has our own peer id")
             # A session that a lie has ended says no more, though the events ahead of it count.
             if self.session.failure is None:
                 self.session.send_handshake(Handshake(self.infohash, self._peer_id))
+            if handshake.peer_id == self._peer_id:
+                # The end that dialed is ourselves, too, and finds that out from our answer.
+                self._flush()
+                raise ConnectedToSelf("has our own peer id")
         elif handshake.infohash != self.infohash:
             raise WrongInfohash(f"shares {handshake.infohash.hex()}")
         elif handshake.peer_id == self._peer_id:

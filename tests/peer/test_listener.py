@@ -120,10 +120,12 @@ class ListenerTests(SynchronousTestCase):
         self.assertEqual(self.fetch.ended, [])
 
     def test_ourselves(self) -> None:
-        """The end that dialed counts it; this one is no peer more."""
+        """The end that dialed counts it, by our answer; this one is no peer more."""
         remote = self.call(FETCHED, peer_id=OUR_ID)
+        self.assertEqual(remote.listen(), [Handshake(FETCHED, OUR_ID)])
         self.assertTrue(remote.dropped)
         self.assertEqual((self.fetch.joined, self.fetch.ended), ([], []))
+        self.assertEqual(self.listener._serving, set())
 
     def test_ourselves_asking_for_what_we_serve(self) -> None:
         self.assertTrue(self.call(SERVED, peer_id=SERVING_ID).dropped)

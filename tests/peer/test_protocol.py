@@ -194,7 +194,8 @@ class CalledTests(SynchronousTestCase):
     def test_ourselves(self) -> None:
         self.remote.greet(peer_id=OUR_ID)
         self.assertIsInstance(self.owner.ended[0], ConnectedToSelf)
-        self.assertEqual(self.remote.transport.value(), b"")
+        # What we are is said, so that the other end finds out, too; and no more than that.
+        self.assertEqual(self.remote.listen(), [Handshake(INFOHASH, OUR_ID)])
 
     def test_no_extension_bit(self) -> None:
         self.remote.greet(reserved=bytes(8))
