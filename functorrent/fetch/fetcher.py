@@ -39,6 +39,7 @@ from functorrent.interfaces import (
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.magnet import Magnet
 from functorrent.peer.dispatch import ExtensionTable, discover_extensions
+from functorrent.peer.endpoint import DirectEndpoint
 from functorrent.peer.listener import PeerListener
 from functorrent.peer.pollset import PollSet, make_pollset
 from functorrent.peer.ut_metadata import UtMetadata
@@ -172,8 +173,13 @@ class Fetcher:
             from functorrent.sources.http import HttpClient
 
             core = self.core
-            self._http = HttpClient(core.reactor, core.clock, core.resolver, core.guard, core.limits)
+            self._http = HttpClient(
+                core.reactor, core.clock, core.resolver, core.guard, core.limits, endpoint=self._endpoint
+            )
         return self._http
+
+    def _endpoint(self, host: str, port: int, timeout: float) -> DirectEndpoint:
+        return DirectEndpoint(self.core.pollset, self.core.deadlines, host, port, timeout)
 
     def _sink(self, infohash: bytes) -> IMetadataSink | None:
         fetch = self.core.fetches.get(infohash)

@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.internet import error
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IConnector, IReadWriteDescriptor, ITCPTransport
+from twisted.internet.interfaces import IConnector, IPushProducer, IReadWriteDescriptor, ITCPTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,7 +30,7 @@ _BUFFER = 65536
 _FLAGS = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0)
 
 
-@implementer(IReadWriteDescriptor, ITCPTransport, IConnector)
+@implementer(IReadWriteDescriptor, ITCPTransport, IPushProducer, IConnector)
 class PeerConnection:
     """One outgoing connection, from dial to end; both connector and transport to `factory`.
 
@@ -44,6 +44,7 @@ class PeerConnection:
         "_buffer",
         "_factory",
         "_failing",
+        "_paused",
         "_producer",
         "_protocol",
         "_reactor",
@@ -70,6 +71,7 @@ class PeerConnection:
         self._writing = False
         #: A DelayedCall that will tell of a dial that failed at once.
         self._failing: Any = None
+        self._paused = False
         self._producer: Any = None
         self._streaming = True
 
@@ -275,6 +277,22 @@ class PeerConnection:
         """See IConsumer."""
         self._producer = None
 
+    def pauseProducing(self) -> None:
+        """Read no more for now."""
+        if self.connected and self._socket is not None and not self._paused:
+            self._paused = True
+            self._reactor.removeReader(self)
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        if self._paused and self._socket is not None:
+            self._paused = False
+            self._reactor.addReader(self)
+
+    def stopProducing(self) -> None:
+        """Hang up."""
+        self.loseConnection()
+
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The peer's address."""
         address = self._address
@@ -333,7 +351,7 @@ class PeerConnection:
         if sock is None:
             return
         self._socket = sock
-        if self.connected:
+        if self.connected and not self._paused:
             self._reactor.removeReader(self)
         if self._writing:
             self._writing = False

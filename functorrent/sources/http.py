@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from functorrent.sources.http_stack import Stack
 
 Response = tuple[int, Any, bytes]
+#: Makes an IStreamClientEndpoint for (IP literal, port, seconds to connect).
+Endpoint = Callable[[str, int, float], Any]
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _SENDABLE = re.compile(r"https?://[!-~]+", re.IGNORECASE)
@@ -203,7 +205,8 @@ class _Get:
 class HttpClient:
     """GETs for whoever deals with URLs of strangers. Opens and imports nothing before the first.
 
-    `clock` (IReactorTime) is for deadlines. `make_stack(trusted)` is there for tests.
+    `clock` (IReactorTime) is for deadlines. `endpoint(literal, port, seconds)` makes the endpoint for
+    one address, where Twisted's own is not wanted. `make_stack(trusted)` is there for tests.
     """
 
     def __init__(
@@ -214,11 +217,12 @@ class HttpClient:
         guard: AddressGuard,
         limits: Limits,
         *,
+        endpoint: Endpoint | None = None,
         make_stack: Callable[[bool], Stack] | None = None,
     ) -> None:
         self.clock = clock
         self.limits = limits
-        self._parts = (reactor, resolver, guard, limits)
+        self._parts = (reactor, resolver, guard, limits, endpoint)
         self._make_stack = make_stack or self._default_stack
         # What the user typed may be local; its connections are never lent to strangers' URLs.
         self._stacks: dict[bool, Stack] = {}

@@ -7,6 +7,8 @@ of CPU as it comes; sent as here, about 180.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from hyperlink import EncodedURL
@@ -27,6 +29,7 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, GzipDecoder, HTTPConnectionPool
@@ -39,12 +42,16 @@ from functorrent.addresses import AddressGuard
 from functorrent.errors import AddressNotAllowed, TrackerProtocolError
 from functorrent.interfaces import IResolver
 from functorrent.limits import Limits
-from functorrent.sources.http import HttpFailed, HttpTimedOut, HttpUnreachable
+from functorrent.sources.http import Endpoint, HttpFailed, HttpTimedOut, HttpUnreachable
 
 #: Bytes of response headers (and framing) beside the body; twisted.web bounds a line, not their number.
 _HEADERS = 64 * 1024
 #: A persistent connection that is not used is closed after this long.
 _IDLE = 60.0
+#: A server that hangs up within so many seconds of its response does not keep connections.
+_AT_ONCE = 1.0
+#: Servers remembered as closing.
+_CLOSING = 1000
 
 
 class _ExactUrl(EncodedURL):
@@ -73,21 +80,40 @@ class _NoCookies(IndexableCookieJar):
 
 
 class _Capped(ProtocolWrapper):
-    """Hangs up on a server that sends more than one response may have (endless headers, too)."""
+    """Hangs up on a server that sends more than one response may have (endless headers, too).
+
+    And notes a server that itself hangs up right after a response, as opentracker does without saying
+    so: twisted.web keeps such a connection for the next request, which then is sent in vain and has to
+    be sent again, at twice the cost.
+    """
 
     transport: Any
     _received = 0
+    _requests = 0
+    _last = 0.0
 
     def writeSequence(self, data: Any) -> None:
         self._received = 0
+        self._requests += 1
         self.transport.writeSequence(data)
 
     def dataReceived(self, data: bytes) -> None:
         self._received += len(data)
+        self._last = self.factory.now()
         if self._received > self.factory.cap:
             self.loseConnection()
             return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if (
+            self._last
+            and not self.disconnecting
+            and self._requests <= 2
+            and self.factory.now() - self._last < _AT_ONCE
+        ):
+            self.factory.closes()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def loseConnection(self) -> None:
         # A GET has nothing left to flush, and a TLS close may wait for a server that never answers it.
@@ -101,9 +127,18 @@ class _CappingFactory(WrappingFactory):
     protocol = _Capped
     noisy = False
 
-    def __init__(self, wrapped: IProtocolFactory, cap: int) -> None:
+    def __init__(
+        self, wrapped: IProtocolFactory, cap: int, now: Callable[[], float], closes: Callable[[], None]
+    ) -> None:
         super().__init__(wrapped)  # type: ignore[no-untyped-call]
         self.cap = cap
+        self.now = now
+        self.closes = closes
+
+    def doStart(self) -> None:
+        """Not passed on: twisted.web's factory would log a line for each connection."""
+
+    doStop = doStart
 
 
 @implementer(IHostnameResolver, IHostResolution)
@@ -154,6 +189,7 @@ class _GuardedEndpoint:
         self._host = uri.host.decode("ascii")
         self._port: int = uri.port
         self._tls = uri.scheme == b"https"
+        self._server = f"{uri.scheme.decode()}://{uri.netloc.decode()}"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         found = self._stack.resolver.resolve(self._host, trusted=self._stack.trusted)
@@ -174,8 +210,7 @@ class _GuardedEndpoint:
         reactor, limit = stack.reactor, stack.limits.connect_timeout
         endpoint: IStreamClientEndpoint
         if len(allowed) == 1:  # HostnameEndpoint reports a refusal only at its next tick
-            one = TCP6ClientEndpoint if ":" in allowed[0] else TCP4ClientEndpoint
-            endpoint = one(reactor, allowed[0], self._port, timeout=limit)
+            endpoint = stack.endpoint(allowed[0], self._port, limit)
         else:
             guarded: Any = _Reactor(reactor, _Addresses(self._host, allowed))
             endpoint = HostnameEndpoint(guarded, self._host, self._port, timeout=limit)
@@ -184,9 +219,12 @@ class _GuardedEndpoint:
 
             endpoint = wrapClientTLS(optionsForClientTLS(self._host), endpoint)
         connected: Deferred[Any] = endpoint.connect(
-            _CappingFactory(factory, stack.limits.http_body + _HEADERS)
+            _CappingFactory(factory, stack.limits.http_body + _HEADERS, reactor.seconds, self._closes)
         )
         return connected.addCallback(lambda capped: capped.wrappedProtocol)
+
+    def _closes(self) -> None:
+        self._stack.note_closing(self._server)
 
 
 @implementer(IAgentEndpointFactory)
@@ -194,9 +232,16 @@ class Stack:
     """treq's client over a guarded agent; `trusted` says whether its URLs may be local."""
 
     def __init__(
-        self, reactor: Any, resolver: IResolver, guard: AddressGuard, limits: Limits, trusted: bool
+        self,
+        reactor: Any,
+        resolver: IResolver,
+        guard: AddressGuard,
+        limits: Limits,
+        endpoint: Endpoint | None,
+        trusted: bool,
     ) -> None:
         self.reactor = reactor
+        self.endpoint = endpoint or self._endpoint
         self.resolver = resolver
         self.guard = guard
         self.limits = limits
@@ -205,16 +250,26 @@ class Stack:
         self._pool.maxPersistentPerHost = limits.http_in_flight
         self._pool.cachedConnectionTimeout = _IDLE  # type: ignore[assignment]
         self._cookies = _NoCookies()
-        agent = Agent.usingEndpointFactory(reactor, self, self._pool)
-        self._client = HTTPClient(agent, self._cookies)
+        self._client = HTTPClient(Agent.usingEndpointFactory(reactor, self, self._pool), self._cookies)
+        once = HTTPConnectionPool(reactor, persistent=False)
+        self._once = HTTPClient(Agent.usingEndpointFactory(reactor, self, once), self._cookies)
+        #: Servers that close after each response: URLs up to the path.
+        self._closing: OrderedDict[str, None] = OrderedDict()
         self._headers = Headers({b"User-Agent": [f"functorrent/{__version__}".encode()]})
+
+    def _endpoint(self, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
+        kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
+        made: IStreamClientEndpoint = kind(self.reactor, host, port, timeout=timeout)
+        return made
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         return _GuardedEndpoint(self, uri)
 
     def get(self, url: str) -> Deferred[Any]:
         """One request, no redirects; the response's body is still to be delivered."""
-        return self._client.get(
+        server = "/".join(url.split("/", 3)[:3])
+        client = self._once if server in self._closing else self._client
+        return client.get(
             _ExactUrl(url),
             headers=self._headers,
             cookies=self._cookies,
@@ -222,6 +277,12 @@ class Stack:
             unbuffered=True,
             reactor=self.reactor,
         )
+
+    def note_closing(self, server: str) -> None:
+        """This server (a URL up to its path) closes after each response: send it one request each."""
+        self._closing[server] = None
+        if len(self._closing) > _CLOSING:
+            self._closing.popitem(last=False)
 
     def close(self) -> Deferred[None]:
         return self._pool.closeCachedConnections()  # type: ignore[no-any-return]
