@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.logger import Logger
@@ -33,6 +33,9 @@ from functorrent.interfaces import IPeerSource, PeerAddress, SourceReport
 from functorrent.magnet import Magnet
 from functorrent.metainfo import InfoSummary, SummarySteps, summarize, torrent_bytes
 from functorrent.peer.protocol import PeerProtocol
+
+#: Peers that magnets of one torrent may name, all duplicates together.
+_MAX_NAMED = 500
 
 
 class MetadataClientFactory(ClientFactory):
@@ -61,9 +64,11 @@ class MetadataClientFactory(ClientFactory):
         self._lingering = False
         self._lingered = False
         self._began = 0.0
-        self._named: set[PeerAddress] = set()
+        #: How many of the peers found the magnet, or the user, named.
+        self._given = 0
         self._over = False
         self._starting = False
+        self._reading: _Reading | None = None
 
     # -- the fetch -----------------------------------------------------------------------------
 
@@ -80,8 +85,7 @@ class MetadataClientFactory(ClientFactory):
         core.stats.fetches += 1
         self._starting = True
         if core.extra_peers:
-            self._named.update(core.extra_peers)
-            self.race.peers(core.extra_peers, trusted=True)
+            self._give(core.extra_peers, trusted=True)
         self._find(self.magnet, core.settings.trackers)
         self._starting = False
         self._look()
@@ -89,14 +93,30 @@ class MetadataClientFactory(ClientFactory):
 
     def join(self, magnet: Magnet) -> None:
         """The same torrent once more: its further trackers and peers join in."""
-        known = set(self.magnet.all_trackers())
-        further = tuple(url for url in magnet.all_trackers() if url not in known)
-        self.magnet = self.magnet.merged(magnet)
-        self._find(replace(magnet, trackers=tuple((url,) for url in further)), ())
+        if self._over:
+            return
+        ours = self.magnet
+        known = set(ours.all_trackers())
+        # As many as one magnet may have: duplicates of a hostile list must not add up.
+        room = max(0, self.core.limits.max_trackers - len(known))
+        trackers = [url for url in magnet.all_trackers() if url not in known][:room]
+        peers = [each for each in magnet.peers if each not in ours.peers][: _MAX_NAMED - len(ours.peers)]
+        if not trackers and not peers:
+            return
+        further = replace(magnet, trackers=tuple((url,) for url in trackers), peers=tuple(peers))
+        self.magnet = ours.merged(further)
+        self._find(further, ())
 
     def cancel(self) -> None:
         """End it now: it fails with what was tried so far."""
-        self._fail(cancelled=True)
+        reading, self._reading = self._reading, None
+        if reading is None:
+            self._fail(cancelled=True)
+            return
+        reading.stop()
+        self.core.stats.failed += 1
+        report = self._report("interrupted; the metadata was there, and was being read")
+        self._tell(Failure(FetchFailed(report)))
 
     def _find(self, magnet: Magnet, trackers: tuple[str, ...]) -> None:
         """Ask every source for the peers of `magnet`, and resolve those it names."""
@@ -105,14 +125,17 @@ class MetadataClientFactory(ClientFactory):
         if trackers:
             magnet = replace(magnet, trackers=(*magnet.trackers, *((url,) for url in trackers)))
         for source in self.core.sources:
+            name = getattr(source, "name", "?")
             try:
                 lookup = source.find(magnet, self.race)
+                if not isinstance(lookup, Deferred):
+                    raise TypeError(f"find gave {lookup!r}, not a Deferred")
             except Exception:
-                self.log.failure("the source {name!r} failed", name=source.name)
+                self.log.failure("the source {name!r} failed", name=name)
                 continue
             self._lookups[lookup] = source
             lookup.addCallbacks(
-                self._found, self._source_broke, callbackArgs=(lookup,), errbackArgs=(lookup, source.name)
+                self._found, self._source_broke, callbackArgs=(lookup, name), errbackArgs=(lookup, name)
             )
             if self._over:
                 return
@@ -128,31 +151,42 @@ class MetadataClientFactory(ClientFactory):
         self._lookups.pop(lookup, None)
         if not self._over:
             # A name stands for one peer, however many addresses it has.
-            addresses = [PeerAddress(host, port) for host in hosts[:2]]
-            self._named.update(addresses)
-            self.race.peers(addresses)
+            self._give([PeerAddress(host, port) for host in hosts[:2]])
             self._look()
+
+    def _give(self, addresses: Iterable[PeerAddress], *, trusted: bool = False) -> None:
+        counts = self.race.counts
+        before = counts["found"]
+        self.race.peers(addresses, trusted=trusted)
+        self._given += counts["found"] - before
 
     def _not_resolved(self, failure: Failure, lookup: Deferred[Any]) -> None:
         self._lookups.pop(lookup, None)
         if self._over:
             return
-        counts = self.race.counts
-        counts["found"] += 1
-        counts["not_allowed" if failure.check(AddressNotAllowed) else "unreachable"] += 1
-        if not failure.check(AddressNotAllowed, NameNotResolved):
-            self.log.failure("a name could not be resolved", failure)
+        self._given += 1
+        error = failure.value
+        if isinstance(error, AddressNotAllowed):
+            self.race.not_allowed(error)
+        else:
+            self.race.unreachable()
+            if not isinstance(error, NameNotResolved):
+                self.log.failure("a name could not be resolved", failure)
         self._look()
 
-    def _found(self, report: SourceReport, lookup: Deferred[Any]) -> None:
+    def _found(self, report: SourceReport, lookup: Deferred[Any], name: str) -> None:
         """A source is finished."""
         self._lookups.pop(lookup, None)
-        self._reports.append(report)
+        if isinstance(report, SourceReport):
+            self._reports.append(report)
+        else:
+            self.log.error("the source {name!r} gave {report!r} for a SourceReport", name=name, report=report)
         self._look()
 
     def _source_broke(self, failure: Failure, lookup: Deferred[Any], name: str) -> None:
         self._lookups.pop(lookup, None)
-        self.log.failure("the source {name!r} failed", failure, name=name)
+        if not (self._over and failure.check(CancelledError)):
+            self.log.failure("the source {name!r} failed", failure, name=name)
         self._look()
 
     # -- what the reactor calls ----------------------------------------------------------------
@@ -220,42 +254,56 @@ class MetadataClientFactory(ClientFactory):
         """The whole that hashed right: everything else of this magnet ends now."""
         self._stop()
         if len(info_bytes) > self.core.limits.parse_at_once:
-            _Reading(self.core.clock, info_bytes, self._read).step()
+            self._reading = _Reading(self.core.clock, info_bytes, self._read)
+            self._reading.step()
             return
+        summary: InfoSummary | Failure
         try:
             summary = summarize(info_bytes)
-        except InvalidTorrent as error:
-            self._read(info_bytes, error)
-        else:
-            self._read(info_bytes, summary)
+        except Exception:
+            summary = Failure()
+        self._read(info_bytes, summary)
 
-    def _read(self, info_bytes: bytes, summary: InfoSummary | InvalidTorrent) -> None:
+    def _read(self, info_bytes: bytes, summary: InfoSummary | Failure) -> None:
         """The info dictionary was read; what hashes right but is none fails for good."""
+        self._reading = None
         core = self.core
-        if isinstance(summary, InvalidTorrent):
+        try:
+            if isinstance(summary, Failure):
+                summary.raiseException()
+            trackers: Iterable[str] = core.settings.trackers if core.settings.save_trackers else ()
+            torrent = torrent_bytes(info_bytes, self.magnet, trackers=trackers)
+            report = self._report(None)
+            outcome: Metadata | Failure = Metadata(
+                self.infohash, info_bytes, torrent, summary.name, report, summary
+            )
+        except InvalidTorrent as error:
+            outcome = Failure(NotAnInfoDictionary(self._report(f"the hash matches, but {error}")))
+        except Exception:
+            # A bug of ours: who waits must hear of it.
+            outcome = Failure()
+        if isinstance(outcome, Failure):
             core.stats.failed += 1
-            report = self._report(f"the hash matches, but {summary}")
-            self._tell(Failure(NotAnInfoDictionary(report)))
-            return
-        trackers: Iterable[str] = core.settings.trackers if core.settings.save_trackers else ()
-        torrent = torrent_bytes(info_bytes, self.magnet, trackers=trackers)
-        core.stats.fetched += 1
-        self._tell(Metadata(self.infohash, info_bytes, torrent, summary.name, self._report(None), summary))
+        else:
+            core.stats.fetched += 1
+        self._tell(outcome)
 
     def _fail(self, *, timed_out: bool = False, cancelled: bool = False) -> None:
         if self._over:
             return
         self._stop(timed_out=timed_out)
         self.core.stats.failed += 1
-        settings = self.core.settings
+        settings, race = self.core.settings, self.race
         if timed_out:
             self._reports = [_waited_for(report) for report in self._reports]
         reason = explain(
             [tracker for report in self._reports for tracker in report.trackers],
-            self.race.counts,
-            [report.detail for report in self._reports if report.detail],
+            race.counts,
+            [report for report in self._reports if not report.trackers],
+            given=self._given,
+            called=race.called,
+            local=race.local,
             timed_out_after=settings.timeout if timed_out else None,
-            given_peers=len(self._named),
             waited_for_callers=settings.linger if self._lingered else None,
         )
         if cancelled:
@@ -270,12 +318,17 @@ class MetadataClientFactory(ClientFactory):
         core.deadlines.clear(self._nobody_called)
         core.patience.clear(self._impatient)
         self.race.close(timed_out=timed_out)
+        # A plugin's bug is no reason for a fetch not to end.
         for lookup in list(self._lookups):
-            lookup.cancel()
+            try:
+                lookup.cancel()
+            except Exception:
+                self.log.failure("a source failed to end a lookup")
         for source in core.sources:
-            source.ended(self.infohash)
-        if core.fetches.get(self.infohash) is self:
-            del core.fetches[self.infohash]
+            try:
+                source.ended(self.infohash)
+            except Exception:
+                self.log.failure("a source failed as a fetch ended")
 
     def _report(self, reason: str | None) -> FetchReport:
         reports = self._reports
@@ -292,6 +345,9 @@ class MetadataClientFactory(ClientFactory):
         )
 
     def _tell(self, outcome: Metadata | Failure) -> None:
+        core = self.core
+        if core.fetches.get(self.infohash) is self:
+            del core.fetches[self.infohash]
         result, self._result = self._result, None
         if result is None:
             return
@@ -317,31 +373,37 @@ def _waited_for(report: SourceReport) -> SourceReport:
 class _Reading:
     """Reads a long info dictionary in slices, one in each turn of the reactor."""
 
-    __slots__ = ("_clock", "_done", "_info_bytes", "_steps")
+    __slots__ = ("_clock", "_done", "_info_bytes", "_next", "_steps")
 
     def __init__(
-        self, clock: Any, info_bytes: bytes, done: Callable[[bytes, InfoSummary | InvalidTorrent], None]
+        self, clock: Any, info_bytes: bytes, done: Callable[[bytes, InfoSummary | Failure], None]
     ) -> None:
         self._clock = clock
         self._info_bytes = info_bytes
         self._steps = SummarySteps(info_bytes)
         self._done = done
+        self._next: Any = None
 
     def step(self) -> None:
         """Read the next slice."""
+        self._next = None
+        summary: InfoSummary | Failure
         try:
             next(self._steps)
         except StopIteration:
-            self._end()
-        except InvalidTorrent as error:
-            self._done(self._info_bytes, error)
+            try:
+                summary = self._steps.result()
+            except Exception:
+                summary = Failure()
+        except Exception:
+            summary = Failure()
         else:
-            self._clock.callLater(0, self.step)
+            self._next = self._clock.callLater(0, self.step)
+            return
+        self._done(self._info_bytes, summary)
 
-    def _end(self) -> None:
-        try:
-            summary = self._steps.result()
-        except InvalidTorrent as error:
-            self._done(self._info_bytes, error)
-        else:
-            self._done(self._info_bytes, summary)
+    def stop(self) -> None:
+        """Read no further."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None

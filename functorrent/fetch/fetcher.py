@@ -183,7 +183,7 @@ class Fetcher:
 
     def _sink(self, infohash: bytes) -> IMetadataSink | None:
         fetch = self.core.fetches.get(infohash)
-        return fetch.race if fetch is not None else None
+        return fetch.race if fetch is not None and not fetch.race.over else None
 
     async def _listen(self) -> None:
         core = self.core

@@ -72,6 +72,9 @@ class Race:
         self.over = False
         #: Connections whose handshake is done.
         self.exchanging = 0
+        #: Of the peers found: those that called us, and those refused as local addresses.
+        self.called = 0
+        self.local = 0
         self.assembly = MetadataAssembly(infohash, core.limits, grew=self._grew)
         self._factory = factory
         self._changed = changed
@@ -114,12 +117,26 @@ class Race:
                 continue
             try:
                 check(address.host, address.port, trusted=trusted)
-            except AddressNotAllowed:
-                self.counts["not_allowed"] += 1
+            except AddressNotAllowed as error:
+                self._not_allowed(error)
                 continue
             self._candidates.append(address)
         if self._candidates:
             core.dialer.want(self)
+
+    def not_allowed(self, error: AddressNotAllowed) -> None:
+        """A peer was named that may not be dialed."""
+        self.counts["found"] += 1
+        self._not_allowed(error)
+
+    def _not_allowed(self, error: AddressNotAllowed) -> None:
+        self.counts["not_allowed"] += 1
+        self.local += "--allow-local" in error.why
+
+    def unreachable(self) -> None:
+        """A peer was named that has no address."""
+        self.counts["found"] += 1
+        self.counts["unreachable"] += 1
 
     # -- what the dialer calls -----------------------------------------------------------------
 
@@ -180,9 +197,16 @@ class Race:
 
     def dial_answered(self, address: PeerAddress, peer: PeerProtocol) -> None:
         """A dial was accepted; `peer` is the connection."""
-        connection, started = self._dials.pop(address)
-        self.deadlines.clear(connection.time_out)
-        self._peers[peer] = started
+        dial = self._dials.pop(address, None)
+        if dial is None:
+            # Dialed by somebody else, with our factory.
+            self.counts["found"] += 1
+            self.core.stats.peers_found += 1
+            self.core.dialer.sockets += 1
+            self._peers[peer] = self.clock.seconds()
+        else:
+            connection, self._peers[peer] = dial
+            self.deadlines.clear(connection.time_out)
         self.core.stats.peers_connected += 1
         self.core.dialer.answered(address)
 
@@ -193,6 +217,7 @@ class Race:
         if self.over or self._callers >= _MAX_CALLERS:
             raise PeerClosed("has called where no more callers are taken")
         self._callers += 1
+        self.called += 1
         self.counts["found"] += 1
         self.core.stats.peers_found += 1
         self._peers[peer] = self.clock.seconds()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from functorrent.errors import PEER_OUTCOMES
 from functorrent.interfaces import SourceReport, TrackerReport
+from functorrent.text import plural
 
-#: How each outcome is told: (for one peer, for several).
+#: How each outcome is told: of one peer, of several.
 _WORDS = {
     "refused": ("refused the connection", "refused the connection"),
     "timed_out": ("did not answer", "did not answer"),
@@ -19,21 +20,25 @@ _WORDS = {
     "not_bittorrent": ("does not speak BitTorrent", "do not speak BitTorrent"),
     "wrong_infohash": ("shares another torrent", "share another torrent"),
     "self": ("was this program itself", "were this program itself"),
-    "no_extensions": ("does not support extensions", "do not support extensions"),
+    "no_extensions": ("cannot exchange metadata", "cannot exchange metadata"),
     "no_metadata": ("does not share metadata", "do not share metadata"),
     "rejected": ("refused to send metadata", "refused to send metadata"),
     "bad_data": ("sent wrong data", "sent wrong data"),
     "stalled": ("stopped sending", "stopped sending"),
     "cancelled": ("was not waited for", "were not waited for"),
-    "fetched": ("sent the metadata", "sent the metadata"),
 }
-
-
-def count(number: int, noun: str) -> str:
-    """``1 peer``, ``2 peers``, ``no peers``."""
-    if number == 0:
-        return f"no {noun}s"
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+_LOCAL = (
+    "is at a local address (refused without --allow-local)",
+    "are at local addresses (refused without --allow-local)",
+)
+#: How several trackers of one status are told, and one of them.
+_TRACKERS = {
+    "timed_out": ("did not answer", "did not answer"),
+    "failed": ("failed", "failed"),
+    "unsupported": ("cannot be used", "cannot be used"),
+    "not_allowed": ("is at an address that is not allowed", "are at addresses that are not allowed"),
+    "cancelled": ("was not waited for", "were not waited for"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,89 +80,105 @@ def empty_counts() -> dict[str, int]:
 
 
 def explain(
-    trackers: Iterable[TrackerReport],
+    trackers: Sequence[TrackerReport],
     peers: Mapping[str, int],
-    details: Iterable[str] = (),
+    sources: Iterable[SourceReport] = (),
     *,
+    given: int = 0,
+    called: int = 0,
+    local: int = 0,
     timed_out_after: float | None = None,
-    given_peers: int = 0,
     waited_for_callers: float | None = None,
 ) -> str:
     """The sentence that says why a fetch failed, in words a layman understands.
 
-    `details` are further sources' own words; `timed_out_after`: the whole fetch's time limit, where
-    that ended it; `given_peers`: how many peers the magnet or the user named;
-    `waited_for_callers`: seconds waited for peers to connect to us.
+    `peers`: the counts of a FetchReport; of those found, `given` were named by the magnet or the user,
+    `called` called us, and `local` were refused as local addresses. `sources`: the reports of sources
+    other than trackers. `timed_out_after`: the fetch's time limit (seconds), where that ended it.
+    `waited_for_callers`: seconds waited for peers to connect to us, at the end.
     """
-    trackers = list(trackers)
-    found = peers["found"]
-    lead = _lead(trackers, found, given_peers, list(details))
-    told = [
-        f"{peers[word]} {_WORDS[word][0 if peers[word] == 1 else 1]}"
-        for word in PEER_OUTCOMES
-        if peers.get(word) and word != "fetched"
-    ]
-    sentence = f"{lead}: {', '.join(told)}" if told else lead
-    if waited_for_callers is not None and not told:
-        sentence += f"; none connected to us within {waited_for_callers:g} s"
+    found_elsewhere = 0
+    others: list[str] = []
+    for source in sources:
+        found_elsewhere += source.peers
+        if source.detail is not None:
+            others.append(source.detail)
+        elif source.peers:
+            others.append(f"{source.source} found {plural(source.peers, 'peer')}")
+    of_trackers = max(0, peers["found"] - given - called - found_elsewhere)
+    parts = [_of_trackers(trackers, of_trackers), *others] if trackers else others
+    if given:
+        parts.append(f"{plural(given, 'peer')} {'was' if given == 1 else 'were'} given")
+    if called:
+        parts.append(f"{plural(called, 'peer')} called us")
+    if not parts:
+        parts = ["the magnet names no trackers and no peers"]
+    sentence = "; ".join(parts)
+    told = _outcomes(peers, local)
+    if told:
+        sentence += f": {told}"
+    if waited_for_callers is not None and not called:
+        sentence += f"; nobody connected to us within {waited_for_callers:g} s"
     if timed_out_after is not None:
-        sentence += f" (gave up after {timed_out_after:g} s)"
+        sentence += f"; gave up after {timed_out_after:g} s"
     return sentence
 
 
-def _lead(trackers: list[TrackerReport], found: int, given: int, details: list[str]) -> str:
-    answered = [t for t in trackers if t.status == "ok"]
-    parts: list[str] = []
-    if not trackers:
-        if not details and not given:
-            if found:
-                return f"no trackers; {count(found, 'peer')} called"
-            return "the magnet names no trackers and no peers"
-        parts.append("no trackers" if details else "")
-    elif answered:
-        parts.append(
-            f"{count(len(answered), 'tracker')} answered"
-            + (f" of {len(trackers)}" if len(answered) < len(trackers) else "")
-            + f" with {count(max(found - given, 0), 'peer')}"
+def _outcomes(peers: Mapping[str, int], local: int) -> str:
+    """What became of the peers: "9 refused the connection, 1 hung up"; of a single one: "it hung up"."""
+    words: list[tuple[int, tuple[str, str]]] = []
+    for outcome, pair in _WORDS.items():
+        number = peers[outcome]
+        if outcome == "not_allowed":
+            words.append((local, _LOCAL))
+            number -= local
+        words.append((number, pair))
+    words = [(number, pair) for number, pair in words if number > 0]
+    if peers["found"] == 1:
+        return "".join(f"it {one}" for _, (one, _) in words)
+    return ", ".join(f"{number:,} {one if number == 1 else many}" for number, (one, many) in words)
+
+
+def _of_trackers(trackers: Sequence[TrackerReport], found: int) -> str:
+    """What the trackers said: "2 of 3 trackers answered with 14 peers"."""
+    answered = [tracker for tracker in trackers if tracker.status == "ok"]
+    rest = [tracker for tracker in trackers if tracker.status != "ok"]
+    if not answered:
+        return (
+            _only_one(rest[0]) if len(rest) == 1 else f"none of {len(rest)} trackers was of use: {_why(rest)}"
         )
-        failed = _failures([t for t in trackers if t.status != "ok"])
-        if failed and not found:
-            parts.append(failed)
-    else:
-        parts.append(_failures(trackers))
-    parts.extend(details)
-    if given:
-        parts.append(f"{count(given, 'peer')} named with it")
-    return "; ".join(part for part in parts if part)
+    all_of_them = plural(len(trackers), "tracker")
+    lead = f"{len(answered)} of {all_of_them} answered" if rest else f"{all_of_them} answered"
+    if found:
+        return f"{lead} with {plural(found, 'peer')}"
+    verb = "knows" if len(answered) == 1 else "know"
+    # Peers that others had named before are counted there.
+    what = "no further peers" if any(tracker.peers for tracker in answered) else "no peers"
+    return f"{lead} but {verb} {what}" + (f" ({_why(rest)})" if rest else "")
 
 
-def _singular(words: str) -> str:
-    return words.replace("are at addresses that are", "is at an address that is").replace("were", "was")
+def _only_one(tracker: TrackerReport) -> str:
+    """Why the one tracker was of no use."""
+    if tracker.status not in _TRACKERS or tracker.status == "failed":
+        return f"the tracker failed: {tracker.error or 'it did not say why'}"
+    told = f"the tracker {_TRACKERS[tracker.status][0]}"
+    if tracker.status in ("unsupported", "not_allowed") and tracker.error:
+        told += f" ({tracker.error})"
+    return told
 
 
-def _failures(trackers: list[TrackerReport]) -> str:
-    """Why these trackers were of no use: the one reason in full, several as counts."""
-    if len(trackers) == 1:
-        only = trackers[0]
-        words = {
-            "timed_out": "the tracker did not answer",
-            "cancelled": "the tracker was not waited for",
-        }.get(only.status)
-        return words or f"the tracker failed: {only.error or only.status}"
-    words_by_status = {
-        "timed_out": "did not answer",
-        "failed": "failed",
-        "unsupported": "cannot be used",
-        "not_allowed": "are at addresses that are not allowed",
-        "cancelled": "were not waited for",
-    }
-    counts: dict[str, int] = {}
-    for tracker in trackers:
-        counts[tracker.status] = counts.get(tracker.status, 0) + 1
+def _why(trackers: Sequence[TrackerReport]) -> str:
+    """Why these trackers were of no use, by status, with the first reason that one gave."""
     told = []
-    for status, number in counts.items():
-        words = words_by_status[status]
-        told.append(f"{number} {_singular(words) if number == 1 else words}")
-    first_error = next((t.error for t in trackers if t.status == "failed" and t.error), None)
-    lead = f"of {count(len(trackers), 'tracker')} {', '.join(told)}" if trackers else ""
-    return lead + (f" ({first_error})" if first_error else "")
+    for status, (one, many) in _TRACKERS.items():
+        those = [tracker for tracker in trackers if tracker.status == status]
+        if status == "failed":
+            those += [tracker for tracker in trackers if tracker.status not in _TRACKERS]
+        if not those:
+            continue
+        words = f"{len(those)} {one if len(those) == 1 else many}"
+        errors = dict.fromkeys(tracker.error for tracker in those if tracker.error)
+        if errors and status != "timed_out":
+            words += f" ({'for example: ' if len(errors) > 1 else ''}{next(iter(errors))})"
+        told.append(words)
+    return ", ".join(told)

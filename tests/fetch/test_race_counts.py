@@ -138,7 +138,7 @@ class CountTests(FetchCase):
 
         def wanted(infohash: bytes) -> Any:
             fetch = core.fetches.get(infohash)
-            return fetch.race if fetch is not None else None
+            return fetch.race if fetch is not None and not fetch.race.over else None
 
         return PeerListener(
             self.clock, core.deadlines, core.table, wanted, core.identity.peer_id, limits=core.limits
