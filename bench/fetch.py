@@ -23,6 +23,7 @@ from bench.bed import Bed
 from bench.clients import Client, clients
 from bench.corpus import SIZES
 from bench.measure import Result, measure
+from bench.netns import SHARED
 from bench.process import ROOT, environment
 from bench.report import beside_dead, table
 from bench.scenarios import ALL, TABLE, Scenario
@@ -46,6 +47,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--mixed", action="store_true", help="nine magnets with only dead peers for each live one"
     )
     parser.add_argument("--seconds", type=float, default=180.0, help="limit for one run (default 180)")
+    parser.add_argument(
+        "--shared-loopback",
+        action="store_true",
+        help="no network namespace for each run",
+    )
     parser.add_argument("--functorrent", metavar="COMMAND", help="default: this checkout")
     parser.add_argument("--json", action="store_true", help="everything as one JSON object on stdout")
     parser.add_argument("--only", metavar="TEXT", help="with --all: rows whose title has TEXT in it")
@@ -137,6 +143,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs what was asked; 1 when a client left magnets unfetched, 130 when it was stopped."""
     signal.signal(signal.SIGTERM, _stop)
     options = arguments(argv)
+    if options.shared_loopback:
+        os.environ[SHARED] = "1"
     known = clients(options.functorrent)
     rows = scenarios(options)
     unknown = {name for row in rows for name in row.clients} - set(known)
