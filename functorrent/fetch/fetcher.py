@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
@@ -87,6 +87,7 @@ class Fetcher:
         self._http: Any = None
         self._listener: PeerListener | None = None
         self._ports: list[Any] = []
+        self._starting: Deferred[None] | None = None
         self._stopped = False
         self.core = FetchCore(
             reactor=reactor,
@@ -127,8 +128,8 @@ class Fetcher:
         if plugins:
             makers += self._discover(discover_sources)
         core.sources = self._make_sources(makers)
-        started = Deferred.fromCoroutine(self._start())
-        return started
+        self._starting = Deferred.fromCoroutine(self._start())
+        return self._starting
 
     async def _start(self) -> None:
         if self.settings.listens:
@@ -201,7 +202,12 @@ class Fetcher:
                 # One socket for both families.
                 self._ports.append(core.reactor.listenTCP(0, listener, 128, "::"))
             except CannotListenError:
-                self._ports.append(core.reactor.listenTCP(0, listener, 128))
+                try:
+                    self._ports.append(core.reactor.listenTCP(0, listener, 128))
+                except CannotListenError as error:
+                    raise UsageError(
+                        f"cannot listen for peers: {error.socketError} (--listen off does without)"
+                    ) from error
         else:
             from twisted.internet.endpoints import serverFromString
 
@@ -211,7 +217,10 @@ class Fetcher:
                     self._ports.append(await endpoint.listen(listener))
                 except CannotListenError as error:
                     raise UsageError(f"--listen {description}: {error.socketError}") from error
-                except (ValueError, TypeError, KeyError) as error:
+                except CancelledError:
+                    raise
+                except Exception as error:
+                    # Parsers of endpoints, plugins too, raise what they like for what a user typed.
                     raise UsageError(f"--listen {description}: not an endpoint ({error})") from error
         port = getattr(self._ports[0].getHost(), "port", None)
         core.identity.port = port
@@ -225,6 +234,8 @@ class Fetcher:
         if self._stopped:
             return succeed(None)
         self._stopped = True
+        if self._starting is not None:
+            self._starting.cancel()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -232,23 +243,31 @@ class Fetcher:
         for fetch in list(core.fetches.values()):
             fetch.cancel()
         core.dialer.stop()
-        stopping = [port.stopListening() for port in self._ports]
+        # All begin at once; a plugin that raises, or never ends, must not keep the rest from it.
+        stopping = [maybeDeferred(port.stopListening) for port in self._ports]
         if self._listener is not None:
             self._listener.close()
-        stopping += [source.stop() for source in core.sources]
+        stopping += [maybeDeferred(_stop, source) for source in core.sources]
         for each in stopping:
-            try:
-                if each is not None:
-                    await each
-            except Exception:
-                self.log.failure("something did not stop as it should")
+            await self._ended(each)
+        if self._http is not None:
+            await self._ended(self._http.stop())
+        await self._ended(self._resolver.stop())
         if isinstance(core.pollset, PollSet):
             core.pollset.close()
         core.deadlines.stop()
         core.patience.stop()
-        if self._http is not None:
-            await self._http.stop()
-        await self._resolver.stop()
+
+    async def _ended(self, stopping: Deferred[Any]) -> None:
+        """Wait until it has stopped, or should have."""
+        stopping.addTimeout(self.limits.stop_timeout + 1.0, self.core.clock)
+        try:
+            await stopping
+        except CancelledError:
+            # Who no longer waits for the end wants it all the more.
+            pass
+        except Exception:
+            self.log.failure("something did not stop as it should")
 
     # -- fetching ------------------------------------------------------------------------------
 
@@ -276,3 +295,7 @@ class Fetcher:
             return False
         fetch.join(magnet)
         return True
+
+
+def _stop(source: IPeerSource) -> Deferred[None]:
+    return source.stop()
