@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from functorrent.fetch.fetcher import Fetcher
@@ -21,14 +22,19 @@ Tag = TypeVar("Tag")
 
 #: Magnets started in one go, before the reactor gets its turn.
 _AT_ONCE = 50
+#: Times on end that `pull` may raise before it is taken for broken.
+_MAX_BROKEN = 10
 
 
 class Batch(Generic[Tag]):
     """Fetches what `pull` gives until `close` was called and all have ended.
 
     `pull()` returns (magnet, tag), or None where there is nothing now: call `wake` when there is.
-    `finished(tag, magnet, result)` gets a Metadata or a Failure. `jobs`: slots.
+    `finished(tag, magnet, result)` gets a Metadata or a Failure. `jobs`: slots. Where one of the two
+    raises, that is logged and the other magnets go on; `run` fails with what `pull` raises on end.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -47,8 +53,12 @@ class Batch(Generic[Tag]):
         self._max_parked = fetcher.limits.max_parked
         self._running: set[_Job[Tag]] = set()
         self._closed = False
+        self._cancelled = False
         self._filling = False
         self._more: Any = None
+        #: How often on end `pull` has raised, and with what in the end.
+        self._raised = 0
+        self._broken: Failure | None = None
         self._done: Deferred[None] | None = None
 
     def run(self) -> Deferred[None]:
@@ -73,8 +83,11 @@ class Batch(Generic[Tag]):
 
     def cancel(self) -> None:
         """End every magnet in flight now; each is reported as failed."""
-        self._closed = True
+        self._closed = self._cancelled = True
         self._pull = lambda: None
+        if self._more is not None:
+            self._more.cancel()
+            self._more = None
         for job in list(self._running):
             job.cancel()
         self._look()
@@ -88,14 +101,27 @@ class Batch(Generic[Tag]):
             for _ in range(_AT_ONCE):
                 if self.active >= self._jobs or self.in_flight - self.active >= self._max_parked:
                     return
-                pulled = self._pull()
+                try:
+                    pulled = self._pull()
+                except Exception:
+                    self._pull_raised()
+                    break
+                self._raised = 0
                 if pulled is None:
                     return
                 self._start(*pulled)
         finally:
             self._filling = False
-        if self._more is None:
+        if self._more is None and not self._cancelled:
             self._more = self._clock.callLater(0, self._go_on)
+
+    def _pull_raised(self) -> None:
+        self.log.failure("the next magnet could not be had")
+        self._raised += 1
+        if self._raised >= _MAX_BROKEN:
+            self._broken = Failure()
+            self._closed = True
+            self._pull = lambda: None
 
     def _go_on(self) -> None:
         self._more = None
@@ -103,7 +129,8 @@ class Batch(Generic[Tag]):
         self._look()
 
     def _start(self, magnet: Magnet, tag: Tag) -> None:
-        job = _Job(self, magnet, tag)
+        # One that `pull` gives though it has cancelled all ends at once.
+        job = _Job(self, magnet, tag, self._cancelled)
         self._running.add(job)
         self.in_flight += 1
         self.active += 1
@@ -118,38 +145,50 @@ class Batch(Generic[Tag]):
         self.in_flight -= 1
         if held_slot:
             self.active -= 1
-        self._finished(job.tag, job.magnet, result)
+        try:
+            self._finished(job.tag, job.magnet, result)
+        except Exception:
+            self.log.failure("the end of a magnet could not be told")
         self._fill()
         self._look()
 
     def _look(self) -> None:
         done = self._done
-        if not self._closed or self._running or self._filling or done is None:
+        # While more is due, `pull` may have more.
+        if not self._closed or self._running or self._filling or self._more is not None or done is None:
             return
         self._done = None
-        if self._more is not None:
-            self._more.cancel()
-            self._more = None
-        done.callback(None)
+        if self._broken is not None:
+            done.errback(self._broken)
+        else:
+            done.callback(None)
 
 
 class _Job(Generic[Tag]):
     """One magnet of a batch."""
 
-    __slots__ = ("_batch", "_holds_slot", "_result", "magnet", "tag")
+    __slots__ = ("_batch", "_cancelled", "_holds_slot", "_result", "magnet", "tag")
 
-    def __init__(self, batch: Batch[Tag], magnet: Magnet, tag: Tag) -> None:
+    def __init__(self, batch: Batch[Tag], magnet: Magnet, tag: Tag, cancelled: bool) -> None:
         self._batch = batch
         self._holds_slot = True
+        self._cancelled = cancelled
         self._result: Deferred[Metadata] | None = None
         self.magnet = magnet
         self.tag = tag
 
     def start(self, fetcher: Fetcher) -> None:
-        self._result = fetcher.fetch(self.magnet, self._release)
-        self._result.addBoth(self._ended)
+        try:
+            result = fetcher.fetch(self.magnet, self._release)
+        except Exception:
+            result = fail()
+        self._result = result
+        result.addBoth(self._ended)
+        if self._cancelled:
+            result.cancel()
 
     def cancel(self) -> None:
+        self._cancelled = True
         if self._result is not None:
             self._result.cancel()
 
