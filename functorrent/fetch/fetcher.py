@@ -25,6 +25,7 @@ from functorrent.fetch.dialer import Dialer
 from functorrent.fetch.factory import MetadataClientFactory
 from functorrent.fetch.identity import Identity
 from functorrent.fetch.patience import Patience
+from functorrent.fetch.race import Race
 from functorrent.fetch.result import Metadata
 from functorrent.fetch.settings import FetchSettings
 from functorrent.interfaces import (
@@ -183,6 +184,10 @@ class Fetcher:
         return DirectEndpoint(self.core.pollset, self.core.deadlines, host, port, timeout)
 
     def _sink(self, infohash: bytes) -> IMetadataSink | None:
+        race = self._wanted(infohash)
+        return race.exchange if race is not None else None
+
+    def _wanted(self, infohash: bytes) -> Race | None:
         fetch = self.core.fetches.get(infohash)
         return fetch.race if fetch is not None and not fetch.race.over else None
 
@@ -192,7 +197,7 @@ class Fetcher:
             core.clock,
             core.deadlines,
             core.table,
-            self._sink,
+            self._wanted,
             core.identity.peer_id,
             self._provider,
             core.limits,

@@ -22,16 +22,14 @@ from functorrent.errors import (
     PeerSilent,
     PeerStalled,
 )
-from functorrent.fetch.budget import SMALL
 from functorrent.fetch.core import FetchCore
+from functorrent.fetch.exchange import Exchange
 from functorrent.fetch.report import empty_counts
-from functorrent.interfaces import IMetadataRequester, IMetadataSink, IPeerSink, PeerAddress
+from functorrent.interfaces import IPeerSink, PeerAddress
 from functorrent.peer.connection import PeerConnection
 from functorrent.peer.listener import ICalledFor
 from functorrent.peer.protocol import IPeerOwner, PeerProtocol
-from functorrent.wire.assembly import MetadataAssembly
 from functorrent.wire.handshake import Handshake
-from functorrent.wire.whole import PATIENCE
 
 if TYPE_CHECKING:
     from functorrent.fetch.factory import MetadataClientFactory
@@ -47,7 +45,7 @@ _LOOK_AHEAD = 32
 _MAX_REDIALS = 512
 
 
-@implementer(IPeerSink, IPeerOwner, IMetadataSink, ICalledFor)
+@implementer(IPeerSink, IPeerOwner, ICalledFor)
 class Race:
     """All peers of one magnet.
 
@@ -75,7 +73,7 @@ class Race:
         #: Of the peers found: those that called us, and those refused as local addresses.
         self.called = 0
         self.local = 0
-        self.assembly = MetadataAssembly(infohash, core.limits, grew=self._grew)
+        self.exchange = Exchange(infohash, core, self._whole)
         self._factory = factory
         self._changed = changed
         self._verified = verified
@@ -85,13 +83,8 @@ class Race:
         self._peers: dict[PeerProtocol, float] = {}
         self._ready: set[PeerProtocol] = set()
         self._callers = 0
-        self._requesters: list[IMetadataRequester] = []
-        #: Blocks of use that an address gave on its last connection.
-        self._useful: dict[PeerAddress, int] = {}
         #: How often an address was called back.
         self._redials: dict[PeerAddress, int] = {}
-        self._paused = False
-        self._asks_again = False
         #: Peers to be tried once more when nobody else is left, with the outcome of their first try.
         self._again: dict[PeerAddress, str] = {}
         self._tried_again: set[PeerAddress] = set()
@@ -249,7 +242,7 @@ class Race:
             self._callers -= 1
         else:
             self.core.dialer.closed()
-        useful = self._useful.pop(peer.address, 0)
+        useful = self.exchange.useful(peer.address)
         if self.over:
             return
         left = isinstance(error, (PeerClosed, PeerStalled, MetadataRejected))
@@ -277,94 +270,10 @@ class Race:
         self._redials[peer.address] = before + 1
         return before < _MAX_REDIALS
 
-    # -- IMetadataSink -------------------------------------------------------------------------
-
-    def offered(self, peer: IMetadataRequester, size: int, reqq: int | None) -> None:
-        """A peer offers an info dictionary. Raises BadMetadataSize, CorruptMetadata."""
-        origin = peer if getattr(peer, "inbound", False) else peer.address
-        self.assembly.offer(peer, size, reqq, origin)
-        if peer not in self._requesters:
-            self._requesters.append(peer)
-        if (size > SMALL or self._paused) and not self.core.budget.claim(self, size):
-            self._paused = True
-        self._ask(peer)
-
-    def block(self, peer: IMetadataRequester, piece: int, block: bytes, total_size: int | None) -> None:
-        """A block. Raises PeerError where the peer lies."""
-        assembly = self.assembly
-        whole = assembly.block(peer, piece, block, self.clock.seconds(), total_size)
-        self.core.stats.blocks += 1
-        if whole:
-            assert assembly.verified is not None
-            self.counts["fetched"] += 1
-            self._verified(assembly.verified)
-            return
-        peer.progress()
-        if assembly.parted:
-            assembly.parted = False
-            self._ask_all()
-        else:
-            self._ask(peer)
-
-    def rejected(self, peer: IMetadataRequester, piece: int) -> None:
-        """A reject. Raises MetadataRejected where the peer is of no more use."""
-        before = self.assembly.outstanding(peer)
-        self.assembly.reject(peer, piece)
-        # One that was not asked for changes nothing, and may be one of thousands.
-        if self.assembly.outstanding(peer) != before:
-            self._ask_all()
-
-    def lost(self, peer: IMetadataRequester) -> None:
-        """A peer that had offered is gone."""
-        useful = self.assembly.useful(peer)
-        if useful:
-            self._useful[peer.address] = useful
-        self.assembly.lost(peer)
-        if peer in self._requesters:
-            self._requesters.remove(peer)
-        if not self.over:
-            self._ask_all()
-
-    def _ask(self, peer: IMetadataRequester) -> None:
-        """Ask a peer for what its window lets."""
-        pieces = () if self._paused else self.assembly.next_requests(peer, self.clock.seconds())
-        if pieces:
-            peer.request(pieces)
-        elif not self.assembly.outstanding(peer):
-            peer.keep_open(self.core.limits.max_keep_open)
-            if not self._paused and not self._asks_again:
-                # Those asked before it may never answer.
-                self._asks_again = True
-                self.deadlines.set(self._ask_again, self.clock.seconds() + PATIENCE)
-
-    def _ask_again(self) -> None:
-        self._asks_again = False
-        self._ask_all()
-
-    def _ask_all(self) -> None:
-        for peer in list(self._requesters):
-            if self.over:
-                return
-            self._ask(peer)
-
-    # -- memory: a Holder of the budget --------------------------------------------------------
-
-    def _grew(self, change: int) -> None:
-        self.core.budget.changed(self, change)
-
-    def completeness(self) -> float:
-        """How near to its end it is, 0 to 1."""
-        return self.assembly.completeness
-
-    def give_way(self) -> None:
-        """Let go of every block, and ask for none until `resume`."""
-        self._paused = True
-        self.assembly.give_way()
-
-    def resume(self) -> None:
-        """There is room again."""
-        self._paused = False
-        self._ask_all()
+    def _whole(self, info_bytes: bytes) -> None:
+        """The exchange has ended well."""
+        self.counts["fetched"] += 1
+        self._verified(info_bytes)
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -397,7 +306,6 @@ class Race:
             counts["cancelled"] -= 1
         self._candidates.clear()
         self.deadlines.clear(self._try_again)
-        self.deadlines.clear(self._ask_again)
         for outcome in self._again.values():
             counts[outcome] += 1
         self._again.clear()
@@ -408,10 +316,7 @@ class Race:
             connection.disconnect()
         for peer in list(self._peers):
             peer.abort(None)
-        self.assembly.close()
-        # Connections and races refer to each other: what is large must not wait for the collector.
-        self.assembly.verified = None
-        self.core.budget.forget(self)
+        self.exchange.close()
 
     def _after_end(self) -> None:
         if self._candidates:

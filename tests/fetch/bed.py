@@ -161,7 +161,7 @@ class FetchCase(SynchronousTestCase):
 
         def sink(infohash: bytes) -> Any:
             fetch = core.fetches.get(infohash)
-            return fetch.race if fetch is not None and not fetch.race.over else None
+            return fetch.race.exchange if fetch is not None and not fetch.race.over else None
 
         core.table = ExtensionTable([UtMetadata(self.clock, sink, limits=limits), *extensions], "0.1")
         return core

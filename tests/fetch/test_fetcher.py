@@ -306,7 +306,7 @@ class ListenTests(Case):
         self.network.seeder(peer(1), BIG)
         result = fetcher.fetch(Magnet.parse(sample_magnet(BIG)))
         fetch = next(iter(fetcher.core.fetches.values()))
-        self.assertIs(fetcher._sink(fetch.infohash), fetch.race)
+        self.assertIs(fetcher._wanted(fetch.infohash), fetch.race)
         fetch.race.close()
         self.assertIsNone(fetcher._sink(fetch.infohash))
         result.cancel()

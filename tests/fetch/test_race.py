@@ -54,8 +54,9 @@ class OutcomeTests(Case):
     def test_what_it_is(self) -> None:
         race = self.factory().race
         self.assertIsInstance(race, Race)
-        for interface in (IPeerSink, IPeerOwner, IMetadataSink, ICalledFor):
+        for interface in (IPeerSink, IPeerOwner, ICalledFor):
             verifyObject(interface, race)
+        verifyObject(IMetadataSink, race.exchange)
 
     def test_fetched(self) -> None:
         self.network.seeder(peer(1), INFO)
@@ -461,10 +462,11 @@ class FloodTests(Case):
         self.network.seeder(peer(2), INFO, behaviours.ClosesAfter(0))
         self.race_of(peer(1), peer(2))
         self.run_for(0.5)
-        requester = self.race._requesters[0]
-        self.patch(self.race, "_ask", asked.append)
+        exchange = self.race.exchange
+        requester = exchange._requesters[0]
+        self.patch(exchange, "_ask", asked.append)
         for _ in range(100):
-            self.race.rejected(requester, 77)
+            exchange.rejected(requester, 77)
         self.assertEqual(asked, [])
 
 
