@@ -434,6 +434,40 @@ class ProducerTests(Case):
         self.assertEqual(producer.calls, ["pause", "stop"])
 
 
+class PauseTests(Case):
+    """As a producer: whoever takes what comes may want less of it."""
+
+    def test_paused_and_resumed(self) -> None:
+        end = self.answered()
+        self.connection.pauseProducing()
+        self.connection.pauseProducing()
+        end.sendall(b"hello")
+        self.assertFalse(self.reactor.step(0.0))
+        self.connection.resumeProducing()
+        self.connection.resumeProducing()
+        self.reactor.run_until(lambda: self.recorder.data == b"hello")
+
+    def test_stopped(self) -> None:
+        self.answered()
+        self.connection.stopProducing()
+        self.assertEqual(len(self.recorder.lost), 1)
+        self.assert_nothing_left()
+
+    def test_ended_while_it_is_paused(self) -> None:
+        self.answered()
+        self.connection.pauseProducing()
+        self.connection.abortConnection()
+        self.connection.resumeProducing()
+        self.assert_nothing_left()
+
+    def test_before_it_is_connected(self) -> None:
+        self.connection.connect()
+        self.connection.pauseProducing()
+        self.connection.resumeProducing()
+        self.reactor.run_until(lambda: self.recorder.made == 1)
+        self.assertEqual(self.reactor.readers, {self.connection})
+
+
 class OptionTests(Case):
     def test_options(self) -> None:
         self.answered()
