@@ -74,6 +74,8 @@ class Limits:
     connect_timeout_min: float = 1.5
     #: From connected to the peer's handshake: rain 10 s, anacrolix 4, libtorrent 10.
     handshake_timeout: float = 5.0
+    #: ... of one that did not speak the first time, tried once more.
+    second_handshake_timeout: float = 2.0
     #: Without useful bytes: rain snubs after 20 s, rqbit 10.
     progress_timeout: float = 5.0
     #: For a lone peer that does send, if slowly.

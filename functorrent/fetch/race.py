@@ -190,6 +190,8 @@ class Race:
 
     def dial_answered(self, address: PeerAddress, peer: PeerProtocol) -> None:
         """A dial was accepted; `peer` is the connection."""
+        if address in self._tried_again:
+            peer.handshake_timeout = self.core.limits.second_handshake_timeout
         dial = self._dials.pop(address, None)
         if dial is None:
             # Dialed by somebody else, with our factory.

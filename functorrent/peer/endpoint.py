@@ -6,6 +6,7 @@ one is made with less than half the work of Twisted's own endpoint.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import error
@@ -67,6 +68,9 @@ class _Dial:
         if not self.result.called:
             self.result.callback(protocol)
 
+    def later(self, call: Callable[[Failure], None], reason: Failure) -> None:
+        self._deadlines.clock.callLater(0, call, reason)
+
     def lost(self) -> None:
         self._factory.doStop()
 
@@ -91,5 +95,9 @@ class _Told:
         self._dial.made(self._protocol)
 
     def connectionLost(self, reason: Failure) -> None:
+        # Later, as from Twisted's own transports: TLS does not expect it while it hangs up.
+        self._dial.later(self._lost, reason)
+
+    def _lost(self, reason: Failure) -> None:
         self._protocol.connectionLost(reason)
         self._dial.lost()

@@ -82,6 +82,8 @@ class PeerProtocol(Protocol):
         self.infohash = infohash
         self.inbound = infohash is None
         self.limits = limits
+        #: Seconds from connected to the peer's handshake; may be set until then.
+        self.handshake_timeout = limits.handshake_timeout
         #: Writing has been held back by the transport: what is sent now is buffered.
         self.congested = False
         self.session = PeerSession(table.local, limits, every_message=False)
@@ -105,7 +107,7 @@ class PeerProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Greet, if it is on us, and start the clock."""
-        self._wait(self.limits.handshake_timeout)
+        self._wait(self.handshake_timeout)
         if self.infohash is not None:
             self.session.send_handshake(Handshake(self.infohash, self._peer_id))
             self._flush()

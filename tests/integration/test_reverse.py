@@ -116,7 +116,8 @@ async def test_nobody_calls(reactor: Any, tmp_path: Path, listening: Listening) 
     url = listening.http(ScriptedTracker())
     magnet = sample_magnet("cd" * 20, trackers=[url])
     waited = await fetch(reactor, tmp_path, magnet, "--linger", "2")
-    assert waited.status == 1 and 2 <= waited.seconds < 5, waited
+    # Less than the default of 10, which a machine that does much else at once does not take beside it.
+    assert waited.status == 1 and 2 <= waited.seconds < 10, waited
     at_once = await fetch(reactor, tmp_path, magnet, "--listen", "off")
     assert at_once.status == 1 and at_once.seconds < 2, at_once
 
