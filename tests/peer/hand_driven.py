@@ -49,6 +49,7 @@ class HandReactor(Clock):
 
     def step(self, seconds: float = PATIENCE) -> bool:
         """One turn: call what is ready, or becomes so within `seconds`. False where nothing did."""
+        due = any(call.getTime() <= self.seconds() for call in self.getDelayedCalls())
         self.advance(0)
         poll = select.poll()
         by_number: dict[int, Any] = {}
@@ -59,11 +60,11 @@ class HandReactor(Clock):
             by_number[descriptor.fileno()] = descriptor
             poll.register(descriptor.fileno(), mask)
         if not by_number:
-            return False
-        events = poll.poll(seconds * 1000)
+            return due
+        events = poll.poll(0 if due else seconds * 1000)
         for number, event in events:
             self._call(by_number[number], event)
-        return bool(events)
+        return due or bool(events)
 
     def _call(self, descriptor: Any, event: int) -> None:
         if event & (select.POLLHUP | select.POLLERR) and not event & select.POLLIN:

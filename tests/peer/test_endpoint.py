@@ -95,6 +95,7 @@ class EndpointTests(SynchronousTestCase):
         result.cancel()
         self.assertIs(self.successResultOf(result), self.recorder)
         self.recorder.transport.abortConnection()  # type: ignore[union-attr]
+        self.reactor.advance(0)
         self.assertEqual(len(self.recorder.lost), 1)
         self.assert_nothing_left()
 
@@ -112,5 +113,6 @@ class EndpointTests(SynchronousTestCase):
         result.addErrback(lambda failure: failure.trap(error.ConnectingCancelledError))
         self.reactor.run_until(lambda: bool(result.called))
         self.successResultOf(result)
+        self.reactor.advance(0)
         self.assertEqual(len(self.recorder.lost), 1)
         self.assert_nothing_left()
