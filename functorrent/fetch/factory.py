@@ -27,11 +27,12 @@ from functorrent.errors import (
 )
 from functorrent.fetch.core import FetchCore
 from functorrent.fetch.race import Race
+from functorrent.fetch.reading import Reading
 from functorrent.fetch.report import FetchReport, explain
 from functorrent.fetch.result import Metadata
 from functorrent.interfaces import IPeerSource, PeerAddress, SourceReport
 from functorrent.magnet import Magnet
-from functorrent.metainfo import InfoSummary, SummarySteps, summarize, torrent_bytes
+from functorrent.metainfo import InfoSummary, summarize, torrent_bytes
 from functorrent.peer.protocol import PeerProtocol
 
 #: Peers that magnets of one torrent may name, all duplicates together.
@@ -68,7 +69,7 @@ class MetadataClientFactory(ClientFactory):
         self._given = 0
         self._over = False
         self._starting = False
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
 
     # -- the fetch -----------------------------------------------------------------------------
 
@@ -254,7 +255,7 @@ class MetadataClientFactory(ClientFactory):
         """The whole that hashed right: everything else of this magnet ends now."""
         self._stop()
         if len(info_bytes) > self.core.limits.parse_at_once:
-            self._reading = _Reading(self.core.clock, info_bytes, self._read)
+            self._reading = Reading(self.core.clock, info_bytes, self._read)
             self._reading.step()
             return
         summary: InfoSummary | Failure
@@ -368,42 +369,3 @@ def _waited_for(report: SourceReport) -> SourceReport:
         ]
     )
     return replace(report, trackers=trackers)
-
-
-class _Reading:
-    """Reads a long info dictionary in slices, one in each turn of the reactor."""
-
-    __slots__ = ("_clock", "_done", "_info_bytes", "_next", "_steps")
-
-    def __init__(
-        self, clock: Any, info_bytes: bytes, done: Callable[[bytes, InfoSummary | Failure], None]
-    ) -> None:
-        self._clock = clock
-        self._info_bytes = info_bytes
-        self._steps = SummarySteps(info_bytes)
-        self._done = done
-        self._next: Any = None
-
-    def step(self) -> None:
-        """Read the next slice."""
-        self._next = None
-        summary: InfoSummary | Failure
-        try:
-            next(self._steps)
-        except StopIteration:
-            try:
-                summary = self._steps.result()
-            except Exception:
-                summary = Failure()
-        except Exception:
-            summary = Failure()
-        else:
-            self._next = self._clock.callLater(0, self.step)
-            return
-        self._done(self._info_bytes, summary)
-
-    def stop(self) -> None:
-        """Read no further."""
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None

@@ -663,13 +663,13 @@ class InfoTests(Case):
 
     def test_one_slice_a_turn(self) -> None:
         slices: list[float] = []
-        original = module._Reading.step
+        original = module.Reading.step
 
         def step(reading: Any) -> None:
             slices.append(self.clock.seconds())
             original(reading)
 
-        self.patch(module._Reading, "step", step)
+        self.patch(module.Reading, "step", step)
         info, result = self.large()
         self.clock.advance(0)
         self.assertGreater(len(slices), 5)
