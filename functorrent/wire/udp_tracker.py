@@ -6,8 +6,8 @@ each; a request has its 8-byte connection id before them. All numbers are big-en
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from functorrent.errors import LocalProtocolError, TrackerProtocolError
 
@@ -27,8 +27,7 @@ _ANNOUNCE = Struct("!QII20s20sQQQIIIiH")
 _ANNOUNCE_ANSWER = Struct("!IIIII")
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectRequest:
+class ConnectRequest(NamedTuple):
     """Asks for a connection id (16 bytes)."""
 
     transaction_id: int
@@ -37,8 +36,7 @@ class ConnectRequest:
         return _REQUEST.pack(PROTOCOL_ID, CONNECT, self.transaction_id)
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceRequest:
+class AnnounceRequest(NamedTuple):
     """Says that we take part in a torrent, and asks who else does (98 bytes, then options).
 
     `left` is in bytes; `key` 32 bits that stay the same when our address changes; `num_want` -1 leaves
@@ -59,36 +57,17 @@ class AnnounceRequest:
     options: bytes = b""
 
     def encode(self) -> bytes:
-        return (
-            _ANNOUNCE.pack(
-                self.connection_id,
-                ANNOUNCE,
-                self.transaction_id,
-                self.infohash,
-                self.peer_id,
-                self.downloaded,
-                self.left,
-                self.uploaded,
-                self.event,
-                0,  # the address we send from
-                self.key,
-                self.num_want,
-                self.port,
-            )
-            + self.options
-        )
+        return encode_announce(*self)
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectAnswer:
+class ConnectAnswer(NamedTuple):
     """A connection id, good for 60 s from the address it was sent to."""
 
     transaction_id: int
     connection_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceAnswer:
+class AnnounceAnswer(NamedTuple):
     """Peers, compact: 6 bytes each where the tracker was asked over IPv4, 18 over IPv6."""
 
     transaction_id: int
@@ -98,8 +77,7 @@ class AnnounceAnswer:
     peers: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
+class ErrorAnswer(NamedTuple):
     """The tracker refuses. `message` is a stranger's words, perhaps none."""
 
     transaction_id: int
@@ -107,6 +85,29 @@ class ErrorAnswer:
 
 
 Answer = ConnectAnswer | AnnounceAnswer | ErrorAnswer
+
+
+def encode_announce(
+    connection_id: int,
+    transaction_id: int,
+    infohash: bytes,
+    peer_id: bytes,
+    port: int,
+    event: int,
+    downloaded: int,
+    left: int,
+    uploaded: int,
+    key: int,
+    num_want: int,
+    options: bytes,
+) -> bytes:
+    """The bytes of an `AnnounceRequest`, without making one."""
+    packet = _ANNOUNCE.pack(
+        connection_id, ANNOUNCE, transaction_id, infohash, peer_id, downloaded, left, uploaded, event,
+        0,  # the address we send from
+        key, num_want, port,
+    )  # fmt: skip
+    return packet + options
 
 
 def encode_options(path_and_query: str) -> bytes:
@@ -157,7 +158,11 @@ def decode_answer(data: bytes) -> Answer:
     An announce answer of 8 bytes is how opentracker refuses: an `ErrorAnswer` without words.
     Raises TrackerProtocolError for anything else that is too short, and for unknown actions.
     """
-    action, transaction_id = decode_head(data)
+    return decode_body(*decode_head(data), data)
+
+
+def decode_body(action: int, transaction_id: int, data: bytes) -> Answer:
+    """`decode_answer`, the head read already."""
     if action == ANNOUNCE:
         if len(data) >= _ANNOUNCE_ANSWER.size:
             _, _, interval, leechers, seeders = _ANNOUNCE_ANSWER.unpack_from(data)

@@ -40,7 +40,7 @@ class Announce:
     tracker_id: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What a tracker answered. Peers are compact, 6 and 18 bytes each;
     `interval` in seconds is how long it wants to be left alone, None where it did not say."""

@@ -202,9 +202,10 @@ class UdpTrackers:
     def received(self, data: bytes, address: Any) -> None:
         """A datagram from anybody."""
         try:
-            entry = self._pending.get(wire.decode_head(data)[1])
+            action, transaction_id = wire.decode_head(data)
         except TrackerProtocolError:
             return
+        entry = self._pending.get(transaction_id)
         if entry is None or entry.server.address != address:
             return
         server = entry.server
@@ -212,7 +213,7 @@ class UdpTrackers:
         server.health.alive(now)
         server.window = self._limits.udp_in_flight
         try:
-            answer = wire.decode_answer(data)
+            answer = wire.decode_body(action, transaction_id, data)
         except TrackerProtocolError as error:
             self._failed(entry, TrackerFailed(str(error)))
             return

@@ -9,8 +9,8 @@ from functorrent.errors import TrackerError
 from functorrent.limits import Limits
 from functorrent.sources.tracker.announce import LEFT, NUM_WANT, Announce, Answer
 from functorrent.sources.tracker.health import Health
+from functorrent.wire import udp_tracker as wire
 from functorrent.wire.compact import V4_LENGTH, V6_LENGTH
-from functorrent.wire.udp_tracker import STOPPED, AnnounceAnswer, AnnounceRequest
 
 
 class UdpServer:
@@ -79,7 +79,7 @@ Done = Callable[[UdpAnnounce, Answer | TrackerError], None]
 
 def encode_announce(server: UdpServer, announce: Announce, transaction_id: int, event: int) -> bytes:
     """An announce with the server's connection id."""
-    return AnnounceRequest(
+    return wire.encode_announce(
         server.connection_id,
         transaction_id,
         announce.infohash,
@@ -90,12 +90,12 @@ def encode_announce(server: UdpServer, announce: Announce, transaction_id: int, 
         LEFT,
         0,
         announce.key,
-        0 if event == STOPPED else NUM_WANT,
+        0 if event == wire.STOPPED else NUM_WANT,
         announce.tracker.options,
-    ).encode()
+    )
 
 
-def read_answer(server: UdpServer, answer: AnnounceAnswer, limits: Limits) -> Answer:
+def read_answer(server: UdpServer, answer: wire.AnnounceAnswer, limits: Limits) -> Answer:
     """What the server answered, with as many peers as we take."""
     if server.v6:
         peers4, peers6 = b"", answer.peers[: limits.max_peers_per_announce * V6_LENGTH]
