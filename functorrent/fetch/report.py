@@ -117,7 +117,7 @@ def explain(
     told = _outcomes(peers, local)
     if told:
         sentence += f": {told}"
-    if waited_for_callers is not None and not called:
+    if waited_for_callers and not called:
         sentence += f"; nobody connected to us within {waited_for_callers:g} s"
     if timed_out_after is not None:
         sentence += f"; gave up after {timed_out_after:g} s"
@@ -160,7 +160,8 @@ def _of_trackers(trackers: Sequence[TrackerReport], found: int) -> str:
 def _only_one(tracker: TrackerReport) -> str:
     """Why the one tracker was of no use."""
     if tracker.status not in _TRACKERS or tracker.status == "failed":
-        return f"the tracker failed: {tracker.error or 'it did not say why'}"
+        error = tracker.error or "it did not say why"
+        return error if error.startswith("the tracker ") else f"the tracker failed: {error}"
     told = f"the tracker {_TRACKERS[tracker.status][0]}"
     if tracker.status in ("unsupported", "not_allowed") and tracker.error:
         told += f" ({tracker.error})"

@@ -120,6 +120,7 @@ class SentenceTests(SynchronousTestCase):
             ("timed_out", "it did not answer", "the tracker did not answer"),
             ("failed", "unregistered torrent", "the tracker failed: unregistered torrent"),
             ("failed", None, "the tracker failed: it did not say why"),
+            ("failed", "the tracker refused: go away", "the tracker refused: go away"),
             ("unsupported", "a WebTorrent tracker", "the tracker cannot be used (a WebTorrent tracker)"),
             ("unsupported", None, "the tracker cannot be used"),
             (
@@ -213,6 +214,9 @@ class SentenceTests(SynchronousTestCase):
             called=1,
             waited_for_callers=10.0,
         )
+
+    def test_callers_not_waited_for(self) -> None:
+        self.check("1 tracker answered but knows no peers", tracker(), waited_for_callers=0.0)
 
     def test_the_time_limit(self) -> None:
         self.check(
