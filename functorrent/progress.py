@@ -57,11 +57,13 @@ def _fit(parts: list[str], width: int) -> str:
 def stage(found: int, tried: int, connected: int, blocks: int) -> str:
     """What one magnet is at, in words. Counts of peers, and of metadata blocks that came."""
     if blocks:
-        return f"receiving from {_peers(connected)}"
-    if not found and not tried:
+        return f"receiving from {_peers(min(found, connected))}"
+    if not found:
         return "asking trackers"
-    words = f"{_peers(max(found, tried))} found, {tried:,} tried"
-    return f"{words}, {connected:,} answered" if connected else words
+    # A peer that is tried again is the same peer.
+    tried, connected = min(found, tried), min(found, connected)
+    words = f"{_peers(found)} found, {tried:,} tried"
+    return f"{words}, {connected:,} connected" if connected else words
 
 
 def _peers(number: int) -> str:
