@@ -61,6 +61,8 @@ class DoorTests(FolderTestCase):
             (["fetch", "-o", "-", "--json", magnet(1)], "give one of them"),
             (["show"], "functorrent show --help"),
             (["show", "/nonexistent"], "no such file"),
+            (["show", "a.torrent", "b.torrent"], "one argument too many: b.torrent"),
+            (["demo", "--quick"], "there is no option --quick"),
         ):
             self.err.truncate(0)
             self.assertEqual(main(arguments), 2, arguments)
@@ -165,6 +167,19 @@ class ShowTests(FolderTestCase):
         status, out, err = run("show", path)
         self.assertEqual((status, out, err.count("\n")), (2, "", 1))
         self.assertIn(path, err)
+
+    def test_a_full_disk_is_no_bug(self) -> None:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "functorrent", "show", magnet(1)],
+                cwd=ROOT,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+            )
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr, "functorrent: cannot write to stdout: No space left on device\n")
 
     def test_a_reader_that_has_enough(self) -> None:
         done = subprocess.run(

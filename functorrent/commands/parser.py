@@ -20,7 +20,11 @@ class Parser(argparse.ArgumentParser):
         """argparse's own complaints."""
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message:
-            message = f"there is no option {unknown.split()[0]}{self._like(unknown.split()[0])}"
+            word = unknown.split()[0]
+            if word.startswith("-"):
+                message = f"there is no option {word}{self._like(word)}"
+            else:
+                message = f"one argument too many: {word}"
         message = message.removeprefix("argument ")
         raise UsageError(f"{message} (see {self.prog} --help)")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from functorrent.commands.console import Console
 from functorrent.commands.parser import Parser
-from functorrent.errors import InputError, InvalidMagnet, InvalidTorrent, UsageError
+from functorrent.errors import InputError, InvalidMagnet, InvalidTorrent, OutputError, UsageError
 from functorrent.magnet import Magnet
 from functorrent.text import printable
 
@@ -37,7 +37,9 @@ def show(arguments: list[str]) -> int:
 
 
 def _raise(error: OSError) -> NoReturn:
-    raise error
+    if isinstance(error, BrokenPipeError):
+        raise error
+    raise OutputError(f"cannot write to stdout: {error.strerror}")
 
 
 def _lines(what: str, as_json: bool) -> Iterator[str]:
