@@ -5,6 +5,7 @@ Importing this module costs what `twistd metafetch --help` costs: no reactor, no
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -102,6 +103,8 @@ def makeService(options: Options) -> MultiService:
 
     def gave_up(words: str) -> None:
         Logger().critical("metafetch cannot start: {words}", words=words)
+        # twistd would end with 0, and systemd take it for a daemon that was told to stop.
+        atexit.register(_leave_as_failed)
         # Services are started before the reactor is.
         clock.callWhenRunning(clock.stop)
 
@@ -118,6 +121,12 @@ def makeService(options: Options) -> MultiService:
         services.addService(WatchService(watch))
     result: MultiService = services
     return result
+
+
+def _leave_as_failed() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _refuse(words: str) -> NoReturn:

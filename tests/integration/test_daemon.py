@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,22 @@ async def test_watch(reactor: Any, tmp_path: Path, honest: LibtorrentSeeder, run
         assert "Traceback" not in outcome.err + outcome.out, outcome
     finally:
         daemon.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_is_taken(reactor: Any, tmp_path: Path) -> None:
+    """It ends with words, and a status that systemd takes for a failure."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        daemon = Command(
+            reactor,
+            [*RUNNERS["twistd -n"], "--listen", listen, "--data", str(tmp_path)],
+            30,
+            path=str(tmp_path),
+        )
+        try:
+            outcome = await daemon.ended
+        finally:
+            daemon.kill()
+    assert outcome.status == 1, outcome
+    assert f"metafetch cannot start: --listen {listen}" in outcome.out + outcome.err, outcome
