@@ -135,6 +135,16 @@ class PatienceTests(SynchronousTestCase):
         self.assertLessEqual(lasted, DEFAULT_LIMITS.lone_progress_timeout + WAIT)
         self.assertEqual(self.owner.outcome, "stalled")
 
+    def test_slow_and_alone_after_it_was_of_use(self) -> None:
+        self.owner.lone = True
+        remote = self.bed.open()
+        for _ in range(6):
+            self.bed.wait(WAIT - 1)
+            self.extension.sessions[0].peer.progress()
+        remote.say(frame(1, bytes(60_000))[:6])
+        lasted = self.say_each_second(remote, b"\0", 60)
+        self.assertGreaterEqual(lasted, DEFAULT_LIMITS.lone_progress_timeout)
+
     def test_a_message_that_is_skipped_is_of_no_use(self) -> None:
         remote = self.bed.open()
         remote.say(encode_frame(5, bytes(1_000_000))[:5])

@@ -210,8 +210,10 @@ class PollSetTests(SynchronousTestCase):
 
     def test_closed(self) -> None:
         end = self.end()
+        number = self.pollset.fileno()
         self.pollset.close()
         self.assertEqual((self.reactor.readers, self.pollset.fileno()), (set(), -1))
+        self.assertRaises(OSError, os.fstat, number)
         self.pollset.removeReader(end)
         self.pollset.close()
         self.pollset.connectionLost(Failure(CONNECTION_LOST))
@@ -265,6 +267,17 @@ class PollSetTests(SynchronousTestCase):
         self.reactor.run_until(lambda: bool(recorder.lost))
         self.assertEqual(recorder.data, b"thanks")
         self.assertEqual(self.pollset._selectables, {})
+
+    def test_a_dial_that_fails_at_once(self) -> None:
+        def none(*args: Any) -> Any:
+            raise OSError(24, "too many open files")
+
+        dialer = Dialer()
+        connection = PeerConnection(self.pollset, "127.0.0.1", 1, dialer)
+        self.patch(socket, "socket", none)
+        connection.connect()
+        self.reactor.advance(0)
+        self.assertEqual(len(dialer.failed), 1)
 
     def test_refused(self) -> None:
         listener = Listener()

@@ -161,8 +161,15 @@ class ServingTests(SynchronousTestCase):
             remote = self.open()
             self.ask(remote, *[0] * 60)
             self.bed.wait(pause)
+            # The deadlines' timer, and one for the answers.
+            self.assertEqual(len(self.bed.clock.getDelayedCalls()), 2)
+            self.ask(remote, 0, 0)
+            self.assertEqual(len(self.bed.clock.getDelayedCalls()), 2)
             remote.peer.abort(None)
-            self.bed.wait(GRAIN)
+            self.assertEqual(len(self.bed.clock.getDelayedCalls()), 1)
+            remote.transport.clear()
+            self.bed.wait(4)
+            self.assertEqual(remote.transport.value(), b"")
             self.assertEqual(self.bed.clock.getDelayedCalls(), [])
 
     def test_an_end_while_it_is_answered(self) -> None:

@@ -162,6 +162,14 @@ class ExchangeTests(Case):
             self.assertEqual(self.owner.ended, [error])
             self.flushLoggedErrors()
 
+    def test_progress(self) -> None:
+        for _ in range(5):
+            self.bed.wait(DEFAULT_LIMITS.progress_timeout - 1)
+            self.peer.progress()
+        self.assertEqual(self.owner.outcome, "")
+        self.bed.wait(DEFAULT_LIMITS.progress_timeout + 1)
+        self.assertEqual(self.owner.outcome, "stalled")
+
     def test_lost_once(self) -> None:
         self.remote.peer.abort(None)
         self.assertEqual(self.sink.calls, [("lost",)])
@@ -196,7 +204,7 @@ class IdleTests(Case):
 
     def test_asked_again(self) -> None:
         self.peer.keep_open(DEFAULT_LIMITS.max_keep_open)
-        self.wait(10)
+        self.wait(13)
         self.peer.request([0])
         self.wait(DEFAULT_LIMITS.progress_timeout - GRAIN)
         self.assertEqual(self.owner.outcome, "")
