@@ -259,6 +259,20 @@ class HostTests(Case):
         self.clock.advance(0)
         self.assertEqual(len(live.dialed), 1)
 
+    def test_one_that_ends_frees_one(self) -> None:
+        race = self.race(peers(3, "192.0.2.1"))
+        held = [self.race(peers(3, "192.0.2.1", 100 * number)) for number in (1, 2, 3)]
+        race.most = 0
+        race.fail(race.open[0])
+        self.clock.advance(0)
+        # It has further ports there, and waits behind the others.
+        self.assertEqual(list(self.dialer._held["192.0.2.1"]), [*held[1:], held[0]])
+        self.assertEqual([len(each.dialed) for each in held], [1, 0, 0])
+        self.dialer.answered(race.open[0])
+        self.assertEqual(self.dialer._held, {})
+        self.clock.advance(0)
+        self.assertEqual([len(each.dialed) for each in held], [3, 3, 3])
+
     def test_nobody_is_held_when_none_is_left_to_end(self) -> None:
         race = self.race(peers(3, "192.0.2.1"))
         held = [self.race(peers(1, "192.0.2.1", 100 + number)) for number in range(10)]

@@ -516,6 +516,12 @@ class SlotTests(Case):
         self.run_for(4)
         self.assertEqual(self.released, 1)
 
+    def test_given_up_when_that_peer_is_of_no_use(self) -> None:
+        self.network.seeder(peer(1), INFO, behaviours.NoMetadata())
+        self.begin(peer(1), peer(2))
+        self.run_for(1.5)
+        self.assertEqual(self.released, 1)
+
     def test_given_up_at_once_when_all_known_peers_are_dead(self) -> None:
         self.network.answers[peer(1)] = "refused"
         self.begin(peer(1))

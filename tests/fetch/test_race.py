@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -205,6 +206,21 @@ class CandidateTests(Case):
         self.run_until_told(result)
         self.assertEqual(self.failed(result).report.peers["found"], 10)
 
+    @staticmethod
+    def refuse(asked: list[str], host: str, race: Any) -> bool:
+        asked.append(host)
+        return False
+
+    def test_hosts_looked_at(self) -> None:
+        """However many there are, a look at who may be dialed is short."""
+        self.core.dialer.most_sockets = self.core.dialer.sockets = 1
+        self.race_of(*[peer(number) for number in range(500)])
+        asked: list[str] = []
+        for _ in range(20):
+            self.race.next_dial(partial(self.refuse, asked))
+        # Each time others, so that none is never looked at.
+        self.assertEqual((len(asked), len(set(asked))), (20 * 32, 500))
+
     def test_so_many_at_once(self) -> None:
         self.race_of(*[peer(number) for number in range(100)])
         self.assertEqual(len(self.network.open), self.limits.max_peers_per_magnet)
@@ -261,6 +277,9 @@ class CandidateTests(Case):
         self.run_for(1)
         self.assertIn(peer(7), self.network.dialed)
         self.assertEqual(len(self.network.open), self.limits.max_unanswered_per_host + 1)
+        asked: list[str] = []
+        self.race.next_dial(partial(self.refuse, asked))
+        self.assertEqual(asked, ["93.184.0.1"])
         self.run_until_told(result)
         self.failed(result)
 
@@ -326,6 +345,32 @@ class RedialTests(Case):
         self.run_for(2)
         self.assertEqual(self.outcomes(self.fetched(result).report.peers), {"fetched": 1})
         self.assert_nothing_left()
+
+    def test_the_second_time_it_has_less_time_to_greet(self) -> None:
+        self.network.seeder(peer(1), INFO, behaviours.NeverSpeaks())
+        result = self.race_of(peer(1))
+        took = self.run_until_told(result)
+        limits = self.limits
+        self.assertGreater(took, limits.handshake_timeout + limits.second_handshake_timeout)
+        self.assertLess(took, limits.handshake_timeout + limits.second_handshake_timeout + 1.5)
+        self.assertEqual(self.outcomes(self.failed(result).report.peers), {"timed_out": 1})
+        self.assertEqual(len(self.network.dialed), 2)
+
+    def test_ended_before_it_is_tried_once_more(self) -> None:
+        class HangsUp(behaviours.Behaviour):
+            def connected(self, peer: Any) -> bool:
+                peer.drop()
+                return True
+
+        for others in ((), (peer(2),)):
+            self.network.seeder(peer(1), INFO, HangsUp())
+            result = self.race_of(peer(1), *others)
+            self.run_for(0.25)
+            self.assertEqual(len(self.race._again), 1)
+            result.cancel()
+            counts = self.failed(result).report.peers
+            self.assertEqual((counts["closed"], counts["cancelled"]), (1, len(others)))
+            self.assert_nothing_left()
 
     def test_but_not_while_another_is_left(self) -> None:
         self.network.seeder(peer(1), INFO, behaviours.SpeaksGarbage(b""), behaviours.NeverSpeaks())
