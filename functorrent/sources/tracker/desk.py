@@ -13,6 +13,7 @@ from functorrent.interfaces import SourceContext
 from functorrent.sources.tracker.address import Tracker
 from functorrent.sources.tracker.announce import NO_PORT, Announce
 from functorrent.sources.tracker.http import HttpTrackers
+from functorrent.sources.tracker.lookup import Lookup
 from functorrent.sources.tracker.memory import Memory
 from functorrent.sources.tracker.tiers import Plans
 from functorrent.sources.tracker.udp import UdpTrackers
@@ -32,6 +33,8 @@ class Desk:
         self.udp = UdpTrackers(context.reactor, context.clock, context.limits)
         self.http = HttpTrackers(context.agent, context.clock, context.limits)
         self.memory = Memory(context.limits)
+        #: Those under way.
+        self.lookups: set[Lookup] = set()
         self._guard: AddressGuard = context.guard
         self._resolver = context.resolver
         self._identity = context.identity

@@ -77,6 +77,7 @@ class Lookup:
         self._held = plan.http if plan.udp else ()
 
     def start(self) -> None:
+        self.desk.lookups.add(self)
         if self._held:
             self._hedge = self.desk.clock.callLater(self.desk.limits.http_hedge, self._hedge_due)
         self._fill()
@@ -136,19 +137,23 @@ class Lookup:
             self.deferred.callback(self._end())
 
     def _cancelled(self, deferred: Deferred[SourceReport]) -> None:
+        turns = list(self._turns.values())
         report = self._end()
-        for turn in self._turns.values():
+        for turn in turns:
             turn.cancel()
         deferred.callback(report)
 
     def _end(self) -> SourceReport:
         self.over = True
+        self.desk.lookups.discard(self)
         for timer in (self._hedge, self._patience):
             if timer is not None and timer.active():
                 timer.cancel()
         reports = list(self._plan.reports)
         for place, turn in self._turns.items():
             reports[place] = turn.report()
+        # A cycle less for the garbage collector.
+        self._turns.clear()
         for place, tracker in self._waiting:
             reports[place] = TrackerReport(tracker.shown, "cancelled")
         for place, tracker in self._held:

@@ -26,7 +26,7 @@ class Memory:
         if answer.interval is None:
             return
         interval = min(max(answer.interval, self._limits.min_interval), self._limits.max_interval)
-        if len(answer) > _PEERS:
+        if len(answer.peers4) > _PEERS * V4_LENGTH or len(answer.peers6) > _PEERS * V6_LENGTH:
             answer = replace(
                 answer,
                 peers4=answer.peers4[: _PEERS * V4_LENGTH],

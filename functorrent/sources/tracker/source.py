@@ -28,7 +28,6 @@ class TrackerSource:
 
     def __init__(self, context: SourceContext, trusted_trackers: frozenset[str] = frozenset()) -> None:
         self._desk = Desk(context, trusted_trackers)
-        self._lookups: set[Lookup] = set()
         self._stopped: Deferred[None] | None = None
 
     def find(self, magnet: Magnet, sink: IPeerSink) -> Deferred[SourceReport]:
@@ -41,14 +40,8 @@ class TrackerSource:
         if self._stopped is not None:
             lookup.deferred.cancel()
             return lookup.deferred
-        self._lookups.add(lookup)
-        lookup.deferred.addCallback(self._found, lookup)
         lookup.start()
         return lookup.deferred
-
-    def _found(self, report: SourceReport, lookup: Lookup) -> SourceReport:
-        self._lookups.discard(lookup)
-        return report
 
     def ended(self, infohash: bytes) -> None:
         """Send `stopped` to the trackers that accepted our `started` for this infohash."""
@@ -62,9 +55,9 @@ class TrackerSource:
             return waiting
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
-        for lookup in list(self._lookups):
-            lookup.deferred.cancel()
         desk = self._desk
+        for lookup in list(desk.lookups):
+            lookup.deferred.cancel()
         desk.all_ended()
         said: Deferred[Any] = DeferredList([desk.udp.drain(), desk.http.drain()], consumeErrors=True)
         said.addTimeout(desk.limits.stop_timeout, desk.clock, onTimeoutCancel=lambda *_: None)
