@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from functorrent.errors import FetchFailed, NotAnInfoDictionary, UnsupportedMagnet
 from functorrent.fetch import factory as module
 from functorrent.fetch.factory import MetadataClientFactory
+from functorrent.fetch.reading import Reading
 from functorrent.fetch.result import Metadata
 from functorrent.fetch.settings import FetchSettings
 from functorrent.interfaces import PeerAddress, SourceReport, TrackerReport
@@ -669,13 +670,13 @@ class InfoTests(Case):
 
     def test_one_slice_a_turn(self) -> None:
         slices: list[float] = []
-        original = module.Reading.step
+        original = Reading.step
 
         def step(reading: Any) -> None:
             slices.append(self.clock.seconds())
             original(reading)
 
-        self.patch(module.Reading, "step", step)
+        self.patch(Reading, "step", step)
         info, result = self.large()
         self.clock.advance(0)
         self.assertGreater(len(slices), 5)
