@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from functorrent.errors import PeerClosed
+from functorrent.fetch.exchange import Exchange
 from functorrent.fetch.result import Metadata
 from functorrent.fetch.settings import FetchSettings
 from functorrent.peer.listener import PeerListener
@@ -67,8 +68,9 @@ class CallerTests(FetchCase):
     def test_one_that_comes_to_nothing(self) -> None:
         result = self.start()
         self.source.finish(tracker_report(0, announced=True))
+        self.run_for(5)
         self.caller(INFO, behaviours.NoMetadata())
-        took = self.run_until_told(result)
+        took = 5 + self.run_until_told(result)
         self.assertIn(round(took, 1), (10.0, 10.1, 10.2, 10.3))
         self.assertEqual(self.outcomes(self.failed(result).report.peers), {"no_metadata": 1})
         self.assert_nothing_left()
@@ -206,11 +208,20 @@ class MemoryTests(FetchCase):
         self.run_for(2)
         younger = sample_info(60_000, "second")
         second = self.fetch(younger, 2, behaviours.OneBlockEvery(1.0))
+        seeder = self.network.answers[peer(2)]
+        assert isinstance(seeder, ScriptedSeeder)
         self.run_for(1.5)
         # As though much more were held than was claimed.
         self.core.budget.limit = 60_000
         self.run_for(1)
         self.assertEqual(len(self.core.budget._waiting), 1)
+        (waiting,) = self.core.budget._waiting
+        assert isinstance(waiting, Exchange)
+        self.assertEqual(waiting.assembly.held, 0)
+        requests = len(seeder.requests)
+        self.run_for(2)
+        # What was asked for before still comes; no more is asked.
+        self.assertEqual(len(seeder.requests), requests)
         self.core.budget.limit = 150_000
         self.run_for(10)
         self.fetched(first, BIG)

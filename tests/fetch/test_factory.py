@@ -50,6 +50,7 @@ class FetchTests(Case):
         self.assertFalse(factory.noisy)
 
     def test_from_magnet_to_metadata(self) -> None:
+        self.clock.advance(100)
         result = self.start(trackers=[TRACKER], name="other")
         self.assertEqual(self.source.finds[0][0], self.fetch.magnet)
         self.run_for(1)
@@ -515,6 +516,18 @@ class SlotTests(Case):
         self.run_for(4)
         self.assertEqual(self.released, 0)
         self.run_for(4)
+        self.assertEqual(self.released, 1)
+
+    def test_given_up_though_one_was_there_for_a_while(self) -> None:
+        class Leaves(behaviours.ClosesAfter):
+            def extended_handshake(self, peer: Any, handshake: Any) -> None:
+                peer.seeder.clock.callLater(1.0, peer.drop)
+
+        self.network.seeder(peer(1), INFO, Leaves(0))
+        self.begin(peer(1), peer(2))
+        self.run_for(0.9)
+        self.assertEqual(self.released, 0)
+        self.run_for(1)
         self.assertEqual(self.released, 1)
 
     def test_given_up_when_that_peer_is_of_no_use(self) -> None:

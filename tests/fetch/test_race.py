@@ -499,6 +499,56 @@ class SlowTests(Case):
         assert not self.race.is_lone(next(iter(self.race._peers), None))  # type: ignore[arg-type]
 
 
+class PromptTests(Case):
+    """What becomes free is asked of others at once, not when somebody next looks."""
+
+    def took(self, *hows: Any) -> float:
+        addresses = []
+        for number, how in enumerate(hows):
+            self.network.seeder(peer(number), BIG, *how)
+            addresses.append(peer(number))
+        result = self.race_of(*addresses, info=BIG)
+        took = self.run_until_told(result)
+        self.fetched(result, BIG)
+        return took
+
+    def test_of_one_that_hung_up(self) -> None:
+        class Leaves(behaviours.ClosesAfter):
+            def answers(self, peer: Any, piece: int, answers: Any) -> Any:
+                peer.seeder.clock.callLater(0.25, peer.drop)
+                return []
+
+        self.assertLess(
+            self.took([Leaves(0)], [Leaves(0)], [Leaves(0)], [behaviours.OneBlockEvery(0.01)]), 0.7
+        )
+
+    def test_of_one_that_rejects(self) -> None:
+        self.assertLess(self.took([behaviours.RejectsEverything()], []), 0.5)
+
+    def test_when_a_whole_was_wrong(self) -> None:
+        for piece in (0, 3, None):
+            self.assertLess(self.took([behaviours.CorruptBlock(piece)], []), 0.7)
+
+    def test_nothing_is_kept_of_those_that_are_gone(self) -> None:
+        self.network.seeder(peer(1), BIG, behaviours.ClosesAfter(0))
+        self.network.seeder(peer(2), BIG, behaviours.WrongBlockLength())
+        result = self.race_of(peer(1), peer(2), info=BIG)
+        self.run_for(1)
+        self.assertEqual(len(self.race.exchange._requesters), 1)
+        result.cancel()
+        self.failed(result)
+        self.assertEqual(self.race.exchange._requesters, [])
+
+    def test_nothing_is_kept_of_what_was_fetched(self) -> None:
+        """The race may outlive it for a while."""
+        self.network.seeder(peer(1), BIG)
+        result = self.race_of(peer(1), info=BIG)
+        self.run_for(2)
+        self.fetched(result, BIG)
+        assembly = self.race.exchange.assembly
+        self.assertEqual((assembly.held, assembly.verified, assembly._wholes()), (0, None, []))
+
+
 class FloodTests(Case):
     def test_rejects_nobody_asked_for(self) -> None:
         """Each would have all others asked anew."""
