@@ -144,6 +144,17 @@ class BudgetTests(SynchronousTestCase):
         oldest.end()
         self.assertEqual(younger.calls, ["give_way", "resume"])
 
+    def test_or_when_another_holds_less(self) -> None:
+        oldest, younger = self.holder(), self.holder()
+        for each, size in ((oldest, 80), (younger, 25)):
+            each.claim(10 * MIB)
+            each.grow(size * MIB)
+        self.assertEqual(younger.calls, ["give_way"])
+        oldest.grow(-4 * MIB)
+        self.assertEqual(younger.calls, ["give_way"])
+        oldest.grow(-4 * MIB)
+        self.assertEqual(younger.calls, ["give_way", "resume"])
+
     def test_not_at_once(self) -> None:
         """What it gave back is not its own room again."""
         oldest, younger = self.holder(), self.holder()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
@@ -109,6 +110,30 @@ class LifeTests(Case):
         for result in results:
             self.assertIn("interrupted", str(self.failureResultOf(result, FetchFailed).value))
         self.assertEqual(fetcher.stats.failed, 3)
+
+    def test_stopped_while_it_waits_for_sockets(self) -> None:
+        fetcher = self.start()
+        self.network.answers[peer(1)] = errno.EMFILE
+        result = fetcher.fetch(MAGNET, lambda: None)
+        self.source.say(peer(1))
+        self.network.run(2 * self.network.latency)
+        self.assertTrue(fetcher.core.dialer._breathing)
+        self.stop()
+        self.failureResultOf(result, FetchFailed)
+
+    def test_what_else_is_closed(self) -> None:
+        fetcher = self.start()
+        stopped: list[str] = []
+
+        def stop() -> Deferred[None]:
+            stopped.append("http")
+            return succeed(None)
+
+        self.patch(fetcher._agent(), "stop", stop)
+        self.patch(fetcher.core.pollset, "close", lambda: stopped.append("pollset"))
+        self.stop()
+        # The client's connections are in the pollset.
+        self.assertEqual(stopped, ["http", "pollset"])
 
     def test_stopped_while_an_info_dictionary_is_read(self) -> None:
         info = encode(
