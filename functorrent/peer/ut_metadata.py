@@ -126,6 +126,10 @@ class UtMetadataSession:
             self._offered = True
             sink.offered(self, size, handshake.reqq)
         elif not (self._offered and self._enabled):
+            if self._offered:
+                # Turned off: what it was asked for is to be asked of others, though it may be kept.
+                self._offered = False
+                sink.lost(self)
             # A size of 0 is what some send that do not have it yet (synapse#237).
             self._peer.abort(NoMetadata("does not share metadata"))
 

@@ -100,6 +100,16 @@ class OfferTests(Case):
             self.assertEqual(self.owner.outcome, "no_metadata")
             self.assertEqual(self.sink.calls[-1], ("lost",))
 
+    def test_turned_off_and_kept(self) -> None:
+        remote = self.bed.open(metadata_size=100)
+        self.other.sessions[0].peer.keep_open(30)
+        remote.offer(m={"ut_metadata": 0})
+        self.assertEqual((self.owner.outcome, self.sink.calls[-1]), ("", ("lost",)))
+        remote.offer(metadata_size=100)
+        self.assertEqual(self.offered(), [100, 100])
+        remote.peer.abort(None)
+        self.assertEqual(self.sink.calls.count(("lost",)), 2)
+
     def test_its_id_is_reassigned(self) -> None:
         remote = self.bed.open(metadata_size=100)
         remote.say(offer_of({"ut_metadata": 77}))
