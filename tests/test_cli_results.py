@@ -6,7 +6,10 @@ import json
 import os
 from typing import Any
 
-from functorrent.commands.console import Console
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from functorrent.commands.console import Console, LogKeeper
 from functorrent.commands.inputs import Inputs
 from functorrent.commands.intake import Intake
 from functorrent.commands.results import FailedFile, Results, json_line
@@ -233,3 +236,19 @@ class ConsoleTests(FolderTestCase):
         console.result("two")
         console.say("three")
         self.assertEqual(len(told), 1)
+
+
+class LogKeeperTests(SynchronousTestCase):
+    def test_whose_fault_it_was(self) -> None:
+        keeper = LogKeeper(lambda line: None, debug=False)
+        failure = Failure(ValueError("no\nway"))
+        keeper({"log_format": "something broke", "log_failure": failure})
+        keeper({"log_format": "the source {name!r} failed", "name": "dht", "log_failure": failure})
+        keeper({"log_format": "nothing is wrong"})
+        self.assertEqual(
+            keeper.errors,
+            [
+                "internal error (ValueError: no); please report it (FUNCTORRENT_DEBUG=1 shows where)",
+                "the source 'dht' failed (ValueError: no); FUNCTORRENT_DEBUG=1 shows where",
+            ],
+        )

@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from functorrent.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -164,7 +166,8 @@ class LogKeeper:
     """
 
     def __init__(self, say: Callable[[str], None], debug: bool) -> None:
-        self.errors: list[BaseException] = []
+        #: What went wrong, as words for a person.
+        self.errors: list[str] = []
         self._say = say
         self._debug = debug
 
@@ -178,10 +181,22 @@ class LogKeeper:
     def __call__(self, event: Any) -> None:
         failure = event.get("log_failure")
         if failure is not None and len(self.errors) < 10:
-            self.errors.append(failure.value)
+            self.errors.append(_words(event, failure.value))
         if self._debug:
             from twisted.logger import formatEvent
 
             self._say(f"debug: {formatEvent(event)}")
             if failure is not None:
                 self._say(failure.getTraceback())
+
+
+def _words(event: Any, error: BaseException) -> str:
+    """One line about a logged failure: a bug of ours, or of the plugin that the event names."""
+    from functorrent.cli import internal_error
+
+    if not isinstance(event.get("name"), str):
+        return internal_error(error)
+    from twisted.logger import formatEvent
+
+    why = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{printable(formatEvent(event))} ({printable(why)}); FUNCTORRENT_DEBUG=1 shows where"

@@ -33,7 +33,8 @@ def demo(arguments: list[str], load_reactor: Callable[[], Any]) -> int:
 
         def broke(failure: Any) -> None:
             if status == SOME_FAILED:
-                console.say(f"functorrent: {internal_error(failure.value)}")
+                if not failure.check(BrokenPipeError):
+                    console.say(f"functorrent: {internal_error(failure.value)}")
                 reactor.stop()
 
         def interrupt(number: int) -> None:

@@ -6,7 +6,7 @@ import gc
 import os
 from typing import TYPE_CHECKING, Any
 
-from functorrent.cli import OK, SOME_FAILED, WRONG_USAGE, internal_error
+from functorrent.cli import OK, SOME_FAILED, WRONG_USAGE
 from functorrent.commands.console import Console, Interrupted, LogKeeper, Signals, raise_file_limit
 from functorrent.commands.inputs import Inputs
 from functorrent.commands.parser import Parser
@@ -230,7 +230,7 @@ class _Fetch:
                 console.say(f"functorrent: {error}")
                 status = status or SOME_FAILED
         if self._log.errors:
-            console.say(f"functorrent: {internal_error(self._log.errors[0])}")
+            console.say(f"functorrent: {self._log.errors[0]}")
         ended = results.fetched + results.failed + results.unfinished
         if status == OK and not ended:
             if not results.invalid and not self._inputs.problems:

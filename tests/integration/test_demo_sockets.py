@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +24,18 @@ async def test_demo(reactor: Any, tmp_path: Path) -> None:
     assert found is not None, outcome
     assert len(torrent(found[1])[0]) == 40_000
     assert outcome.seconds < 5, outcome
+
+
+def test_a_reader_that_has_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "functorrent", "demo"],
+            cwd=Path(__file__).parents[2],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "")
