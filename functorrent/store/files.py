@@ -160,6 +160,9 @@ class TorrentFolder:
 
     @staticmethod
     def _holds(path: str, infohash: bytes) -> bool:
+        # Nearly always there is nothing yet: an answer is cheaper than an exception.
+        if not os.access(path, os.F_OK):
+            return False
         try:
             descriptor = os.open(path, _READ)
         except OSError:

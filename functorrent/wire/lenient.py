@@ -242,6 +242,9 @@ def _lenient_length(digits: bytes, pos: int, warnings: set[str]) -> int:
 
 def _lenient_integer(digits: bytes, pos: int, warnings: set[str]) -> int:
     """An integer with whatever zeros in front; one too long to be meant becomes one of 21 digits."""
+    # 0x30: '0'. Nearly every number is a plain one.
+    if digits.isdigit() and digits[0] != 0x30 and len(digits) <= MAX_DIGITS:
+        return int(digits)
     negative = digits[:1] == b"-"
     unsigned = digits[1:] if negative else digits
     if not unsigned.isdigit():
