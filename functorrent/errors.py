@@ -9,6 +9,12 @@
     |   +-- InvalidTorrent       not a .torrent file, or not a whole one
     |   +-- UsageError           options that do not fit together
     +-- OutputError              where results go cannot be written
+    +-- StoreError               the daemon's store cannot be read or written
+    |   +-- StoreTooNew          it was made by a newer functorrent
+    |   +-- StoreCorrupt         it is damaged, or no store
+    |   +-- StoreLocked          another process has it
+    |   +-- StoreFull            no space is left for it
+    +-- QueueClosed              the daemon is stopping, and takes nothing more
     +-- LocalProtocolError       our own code (or a plugin) misused a codec: a bug
     +-- RemoteProtocolError      a stranger broke a protocol
     |   +-- BencodeError         bytes that are not the bencode allowed there
@@ -97,6 +103,30 @@ class UsageError(InputError):
 
 class OutputError(FunctorrentError):
     """Results cannot be written where they should go."""
+
+
+class StoreError(FunctorrentError):
+    """The daemon's store cannot be read or written; the message is for whoever runs it."""
+
+
+class StoreTooNew(StoreError):
+    """The store was made by a newer functorrent."""
+
+
+class StoreCorrupt(StoreError):
+    """The store is damaged, or is no store at all."""
+
+
+class StoreLocked(StoreError):
+    """Another process has the store."""
+
+
+class StoreFull(StoreError):
+    """No space is left where the store is."""
+
+
+class QueueClosed(FunctorrentError):
+    """The daemon is stopping, and takes nothing more."""
 
 
 class LocalProtocolError(FunctorrentError):
