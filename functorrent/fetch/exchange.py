@@ -131,8 +131,15 @@ class Exchange:
     def close(self) -> None:
         """Nothing is asked or taken any more."""
         self.over = True
-        self.core.deadlines.clear(self._ask_again)
+        if self._asks_again:
+            self.core.deadlines.clear(self._ask_again)
         self.assembly.close()
-        # Connections and races refer to each other: what is large must not wait for the collector.
+        # What refers to each other waits for the collector; a bulk fetch is quicker without it.
         self.assembly.verified = None
+        self._verified = _nothing
+        self._requesters.clear()
         self.core.budget.forget(self)
+
+
+def _nothing(info_bytes: bytes) -> None:
+    """Takes the place of who was told: the exchange is over."""

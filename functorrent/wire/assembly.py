@@ -293,6 +293,8 @@ class MetadataAssembly:
         self._shared.clear()
         self._turns.clear()
         self._account(-self.held)
+        # Nothing is kept any more; who was told may refer to us.
+        self._grew = None
 
     def _wholes(self) -> list[Whole]:
         return [
