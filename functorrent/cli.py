@@ -6,6 +6,7 @@ imported when it is known to be needed: `--version` must not pay for a reactor.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -68,14 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave(status: int) -> None:
-    """End the process at once where a thread would hold it: a dead name server's answer can take minutes."""
-    threads = sys.modules.get("threading")
-    if threads is not None and any(
-        thread is not threads.main_thread() and not thread.daemon for thread in threads.enumerate()
-    ):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    """End the process at once: taking all its modules apart costs 20 ms, an eighth of fetching one magnet,
+    and a thread that waits for a dead name server's answer would hold it for minutes."""
+    # As Python does at its end, for whoever registered something (coverage, a plugin).
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def internal_error(error: BaseException) -> str:
