@@ -1,7 +1,8 @@
 """One GET on a connection of its own: for plain HTTP servers known to hang up after each response (RFC 1945).
 
 Nothing can be kept of such a connection, so nothing is prepared for it: a third of the CPU of a GET
-through treq. What HTTP/1.0 has no words for (a chunked body) fails with `NotPlain`: ask again through treq.
+through treq. What HTTP/1.0 has no words for (a chunked body), or nobody writes any more (a header in several
+lines), fails with `NotPlain`: ask again through treq.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import HTTPClient
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
@@ -31,7 +32,7 @@ class NotPlain(FunctorrentError):
     """The response is not one of HTTP/1.0."""
 
 
-class Once(HTTPClient):
+class Once(LineReceiver):
     """The response to `request` (bytes). More than `most` bytes of it are not taken, headers and all.
 
     `result` fires at the end of the headers, with this; `deliverBody` is to be called from there.
@@ -45,6 +46,8 @@ class Once(HTTPClient):
         self._most = most
         self._dialing: Deferred[Any] | None = None
         self._body: Any = None
+        #: Bytes of the body that are to come, where the server says how many.
+        self._length: int | None = None
         self._over = False
 
     def start(self, reach: Callable[[IProtocolFactory], Deferred[Any]]) -> Deferred[Once]:
@@ -68,33 +71,67 @@ class Once(HTTPClient):
         """The body is not wanted any further."""
         self._close()
 
-    # -- what HTTPClient calls -----------------------------------------------------------------
+    # -- what LineReceiver calls ---------------------------------------------------------------
 
-    def handleStatus(self, version: bytes, status: bytes, message: bytes) -> None:
-        if not version.startswith(b"HTTP/1.") or not status.isdigit() or len(status) != 3:
+    def lineReceived(self, line: bytes) -> None:
+        if self._over:
+            return
+        try:
+            if not self.code:
+                self._status(line)
+            elif line:
+                self._header(line)
+            else:
+                self._end_of_headers()
+        except ValueError:
+            self._fail(Failure(HttpFailed("the response is not HTTP")))
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._fail(Failure(HttpFailed("the response is not HTTP")))
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if self._over:
+            return
+        if self._length is not None:
+            data = data[: self._length]
+            self._length -= len(data)
+        self._body.dataReceived(data)
+        if self._length == 0:
+            self._whole()
+
+    def _status(self, line: bytes) -> None:
+        version, _, rest = line.partition(b" ")
+        code = rest.strip()[:4].rstrip()
+        if not version.startswith(b"HTTP/1.") or not code.isdigit() or len(code) != 3:
             raise ValueError("no status line")
-        self.code = int(status)
+        self.code = int(code)
+        if self.code < 200:
+            self._fail(Failure(NotPlain("a response of HTTP/1.1")))
 
-    def handleHeader(self, key: bytes, val: bytes) -> None:
-        if key.lower() == b"content-length" and not val.strip().isdigit():
-            raise ValueError("no length")
-        self.headers.addRawHeader(key, val.strip())
-
-    def handleEndHeaders(self) -> None:
-        if self.code < 200 or self.headers.hasHeader(b"transfer-encoding"):
+    def _header(self, line: bytes) -> None:
+        name, colon, value = line.partition(b":")
+        name, value = name.lower(), value.strip()
+        if line[0] in b" \t" or name == b"transfer-encoding":
             self._fail(Failure(NotPlain("a response of HTTP/1.1")))
             return
+        if not colon:
+            raise ValueError("no header")
+        if name == b"content-length":
+            if not value.isdigit() or (self._length is not None and int(value) != self._length):
+                raise ValueError("no length")
+            self._length = int(value)
+        self.headers.addRawHeader(name, value)
+
+    def _end_of_headers(self) -> None:
+        self.setRawMode()  # type: ignore[no-untyped-call]
         self.result.callback(self)
         if self._body is None:
             self._close()
-        elif self.length == 0:
-            self.handleResponseEnd()
+        elif self._length == 0:
+            self._whole()
 
-    def handleResponsePart(self, data: bytes) -> None:
-        if not self._over:
-            self._body.dataReceived(data)
-
-    def handleResponseEnd(self) -> None:
+    def _whole(self) -> None:
+        """The body is all here."""
         if not self._over:
             self._close()
             self._body.connectionLost(_WHOLE)
@@ -113,17 +150,6 @@ class Once(HTTPClient):
             return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
 
-    def lineReceived(self, line: bytes) -> None:
-        if self._over:
-            return
-        try:
-            super().lineReceived(line)  # type: ignore[no-untyped-call]
-        except (IndexError, ValueError):
-            self._fail(Failure(HttpFailed("the response is not HTTP")))
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self._fail(Failure(HttpFailed("the response is not HTTP")))
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._over:
             return
@@ -132,7 +158,7 @@ class Once(HTTPClient):
             return
         self._over = True
         # Without a length, the end of the connection is the end of the body.
-        whole = self.length is None and reason.check(ConnectionDone) is not None
+        whole = self._length is None and reason.check(ConnectionDone) is not None
         self._body.connectionLost(_WHOLE if whole else reason)
 
     # -- the end -------------------------------------------------------------------------------

@@ -113,7 +113,8 @@ class Honest(_Closing):
 
     def test_one_that_speaks_http_1_1_all_the_same(self) -> None:
         chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-        for odd in (chunked, b"HTTP/1.1 100 Continue\r\n\r\n" + response(b"hello")):
+        continued = b"HTTP/1.1 100 Continue\r\n\r\n" + response(b"hello")
+        for odd in (chunked, continued, response(b"hello", b"X-A: b\r\n c")):
             self.setUp()
             self.serve(odd)
             for _ in range(2):
@@ -131,6 +132,17 @@ class Liars(_Closing, kept.Liars):
     def test_lengths_that_are_none(self) -> None:
         for length in (b"-1", b"+5", b"5_0", b"", b"five"):
             self.serve(b"HTTP/1.0 200 OK\r\nContent-Length: " + length + b"\r\n\r\nhello")
+            self.refused(self.get(), HttpFailed)
+
+    def test_two_lengths(self) -> None:
+        self.serve(response(b"hello", b"Content-Length: 6"))
+        self.refused(self.get(), HttpFailed)
+        self.serve(response(b"hello", b"Content-Length: 5"))
+        self.assertEqual(self.successResultOf(self.get())[2], b"hello")
+
+    def test_a_status_that_is_none(self) -> None:
+        for status in (b"20", b"2000", b"abc", b"", b"-20 OK"):
+            self.serve(b"HTTP/1.0 " + status + b"\r\n\r\nhello")
             self.refused(self.get(), HttpFailed)
 
     def test_a_line_without_an_end(self) -> None:
