@@ -122,7 +122,10 @@ def _unknown(word: str) -> str:
 
 
 def _fetch(arguments: list[str], load_reactor: LoadReactor) -> int:
-    from functorrent.commands.fetch import fetch
+    from functorrent.commands.startup import no_collector
+
+    with no_collector():
+        from functorrent.commands.fetch import fetch
 
     return fetch(arguments, load_reactor, time.monotonic)
 

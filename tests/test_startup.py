@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from functorrent.commands.startup import no_collector
 
 ROOT = Path(__file__).parent.parent
 LOAD = """
@@ -23,6 +26,17 @@ def python(code: str) -> str:
         [sys.executable, "-c", LOAD + code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     return done.stdout + done.stderr
+
+
+class NoCollectorTests(SynchronousTestCase):
+    def test_off_for_a_while(self) -> None:
+        self.addCleanup(gc.enable)
+        for before in (True, False):
+            gc.enable() if before else gc.disable()
+            with self.assertRaises(ZeroDivisionError), no_collector():
+                self.assertFalse(gc.isenabled())
+                raise ZeroDivisionError
+            self.assertEqual(gc.isenabled(), before)
 
 
 class LightImportTests(SynchronousTestCase):
