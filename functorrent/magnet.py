@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from socket import AF_INET6, inet_ntop, inet_pton
 from typing import TypeVar
 from urllib.parse import unquote, unquote_plus
@@ -22,6 +23,8 @@ _T = TypeVar("_T")
 
 _PREFIX = "magnet:?"
 _MAX_VALUES = DEFAULT_LIMITS.max_magnet_values
+#: Characters of a tracker that is remembered; longer ones would fill memory.
+_USUAL = 300
 _HINT = "an infohash has 40 hex digits, or 32 characters of base32 (64 hex digits for v2)"
 #: A host name or IPv4 literal with a port, or an IPv6 literal in brackets with one.
 _PEER = re.compile(
@@ -85,12 +88,7 @@ class Magnet:
             else:
                 number = -1
             if key == "tr":
-                if "%" in value:
-                    # Nearly every escape of nearly every tracker.
-                    value = value.replace("%3A", ":").replace("%2F", "/")
-                    if "%" in value:
-                        value = unquote(value)
-                value = value.strip()
+                value = _tracker(value) if len(value) <= _USUAL else _tracker_anew(value)
                 if not value or value in seen or len(seen) >= _MAX_VALUES:
                     continue
                 seen.add(value)
@@ -170,6 +168,20 @@ def _plain_key(key: str) -> tuple[str, int]:
     if dot and digits.isascii() and digits.isdigit() and len(digits) < 10:
         return plain, int(digits)
     return key, -1
+
+
+def _tracker_anew(value: str) -> str:
+    """A tracker's URL as it was before it was put into the link."""
+    if "%" in value:
+        # Nearly every escape of nearly every tracker.
+        value = value.replace("%3A", ":").replace("%2F", "/")
+        if "%" in value:
+            value = unquote(value)
+    return value.strip()
+
+
+#: Magnets of one list mostly name the same trackers.
+_tracker = lru_cache(maxsize=1024)(_tracker_anew)
 
 
 def _after(prefix: str, text: str) -> str | None:

@@ -10,6 +10,7 @@ from functorrent.cli import OK, SOME_FAILED, WRONG_USAGE
 from functorrent.commands.console import Console, Interrupted, LogKeeper, Signals, raise_file_limit
 from functorrent.commands.inputs import Inputs
 from functorrent.commands.parser import Parser
+from functorrent.commands.startup import no_collector
 from functorrent.errors import FunctorrentError, InvalidTorrent, UsageError
 from functorrent.limits import DEFAULT_LIMITS
 from functorrent.options import add_arguments, fetch_settings
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     Held = tuple[Magnet, Place] | None
 
-#: See gc.set_threshold. A magnet leaves some 100 objects that refer to each other.
+#: See gc.set_threshold. Magnets leave nothing to the collector, but those that are on, some 60 objects
+#: each, would make it come.
 _COLLECT = (10_000, 10, 10)
 
 
@@ -135,11 +137,12 @@ class _Fetch:
         held = self._only() if self._values["output"] == "-" else self._first()
         if (held is None and self._inputs.ended) or self._status != OK:
             return self._status
-        reactor = load_reactor()
+        with no_collector():
+            reactor = load_reactor()
+            from functorrent.commands.run import Run
+
         self._log.begin()
         raise_file_limit()
-        from functorrent.commands.run import Run
-
         self._run = run = Run(
             reactor,
             self._intake,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from typing import NoReturn
 
 from functorrent.errors import UsageError
@@ -29,5 +28,8 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
     def _like(self, word: str) -> str:
+        # Not worth its time where nothing is wrong.
+        import difflib
+
         near = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1)
         return f": did you mean {near[0]}?" if near else ""

@@ -72,14 +72,15 @@ class Exchange:
 
     def lost(self, peer: IMetadataRequester) -> None:
         """A peer that had offered is gone."""
+        if self.over:
+            return
         useful = self.assembly.useful(peer)
         if useful:
             self._useful[peer.address] = useful
         self.assembly.lost(peer)
         if peer in self._requesters:
             self._requesters.remove(peer)
-        if not self.over:
-            self._ask_all()
+        self._ask_all()
 
     def _ask(self, peer: IMetadataRequester) -> None:
         """Ask a peer for what its window lets."""
@@ -131,8 +132,16 @@ class Exchange:
     def close(self) -> None:
         """Nothing is asked or taken any more."""
         self.over = True
-        self.core.deadlines.clear(self._ask_again)
-        self.assembly.close()
-        # Connections and races refer to each other: what is large must not wait for the collector.
+        if self._asks_again:
+            self.core.deadlines.clear(self._ask_again)
+        if self.assembly.verified is None:
+            self.assembly.close()
+        # What refers to each other waits for the collector; a bulk fetch is quicker without it.
         self.assembly.verified = None
+        self._verified = _nothing
+        self._requesters.clear()
         self.core.budget.forget(self)
+
+
+def _nothing(info_bytes: bytes) -> None:
+    """Takes the place of who was told: the exchange is over."""

@@ -316,8 +316,11 @@ class MetadataClientFactory(ClientFactory):
         self._over = True
         core = self.core
         core.deadlines.clear(self._too_late)
-        core.deadlines.clear(self._nobody_called)
-        core.patience.clear(self._impatient)
+        if self._lingering:
+            core.deadlines.clear(self._nobody_called)
+        if self._released is not None:
+            core.patience.clear(self._impatient)
+            self._released = None
         self.race.close(timed_out=timed_out)
         # A plugin's bug is no reason for a fetch not to end.
         for lookup in list(self._lookups):

@@ -74,7 +74,7 @@ class Race:
         self.called = 0
         self.local = 0
         self.exchange = Exchange(infohash, core, self._whole)
-        self._factory = factory
+        self._factory: MetadataClientFactory | None = factory
         self._changed = changed
         self._verified = verified
         self._known: set[PeerAddress] = set()
@@ -97,6 +97,7 @@ class Race:
             return
         known, core = self._known, self.core
         check = core.guard.check
+        our_port = core.identity.port
         for address in addresses:
             if address in known:
                 continue
@@ -105,7 +106,7 @@ class Race:
             known.add(address)
             self.counts["found"] += 1
             core.stats.peers_found += 1
-            if core.is_self(address):
+            if address.port == our_port and core.is_self(address):
                 self.counts["self"] += 1
                 continue
             try:
@@ -244,9 +245,9 @@ class Race:
             self._callers -= 1
         else:
             self.core.dialer.closed()
-        useful = self.exchange.useful(peer.address)
         if self.over:
             return
+        useful = self.exchange.useful(peer.address)
         left = isinstance(error, (PeerClosed, PeerStalled, MetadataRejected))
         if useful and left and self._may_redial(peer):
             # It gave blocks before it went: what is missing may be had by coming back.
@@ -316,9 +317,12 @@ class Race:
             dialer.given_up(address)
             self.deadlines.clear(connection.time_out)
             connection.disconnect()
+        self.exchange.close()
         for peer in list(self._peers):
             peer.abort(None)
-        self.exchange.close()
+        # What refers to each other waits for the collector; a bulk fetch is quicker without it.
+        self._factory = None
+        self._changed = self._verified = _nothing
 
     def _after_end(self) -> None:
         if self._candidates:
@@ -333,3 +337,7 @@ class Race:
         self._candidates.extend(self._again)
         self._again.clear()
         self.core.dialer.want(self)
+
+
+def _nothing(*_: object) -> None:
+    """Takes the place of who was told: the race is over."""

@@ -27,6 +27,7 @@ _WORDS = {
     "stalled": ("stopped sending", "stopped sending"),
     "cancelled": ("was not waited for", "were not waited for"),
 }
+_EMPTY = {"found": 0, **dict.fromkeys(PEER_OUTCOMES, 0)}
 _LOCAL = (
     "is at a local address (refused without --allow-local)",
     "are at local addresses (refused without --allow-local)",
@@ -76,7 +77,7 @@ class FetchReport:
 
 def empty_counts() -> dict[str, int]:
     """``found`` and every outcome, at 0."""
-    return {"found": 0, **dict.fromkeys(PEER_OUTCOMES, 0)}
+    return _EMPTY.copy()
 
 
 def explain(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha1, sha256
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ MAX_TORRENT = 2 * DEFAULT_LIMITS.max_metadata
 
 _TRACKER = re.compile(r"(?:https?|udp|wss?)://[^\s\x00-\x20\x7f/?#]+(?:[/?#][^\s\x00-\x20\x7f]*)?", re.I)
 _WEB_SEED = re.compile(r"(?:https?|ftp)://[^\s\x00-\x20\x7f/?#]+(?:[/?#][^\s\x00-\x20\x7f]*)?", re.I)
+#: Characters of a magnet whose trackers are remembered; those of longer ones would fill memory.
+_SHORT = 2000
 #: The keys that may stand behind ``info`` in our files.
 _BEHIND_INFO = (b"5:nodes", b"12:piece layers", b"8:url-list")
 
@@ -45,10 +48,28 @@ def torrent_bytes(
     no tracker's URL is not. Web seeds become ``url-list``. `nodes`: DHT nodes; `piece_layers`: of a v2
     torrent, bencoded. No dates, so the same magnet gives the same file.
     """
+    tiers = magnet.trackers
+    if trackers:
+        tiers = (*tiers, *((url,) for url in trackers))
+    parts = [_announce(tiers) if len(magnet.text) <= _SHORT else _announce_anew(tiers), b"4:info", info_bytes]
+    if nodes:
+        parts += b"5:nodesl", *(b"l%bi%dee" % (_coded(host), port) for host, port in nodes), b"e"
+    if piece_layers is not None:
+        parts += b"12:piece layers", piece_layers
+    if magnet.web_seeds:
+        seeds = [_coded(url) for url in magnet.web_seeds if _WEB_SEED.fullmatch(url)]
+        if seeds:
+            parts += b"8:url-listl", *seeds, b"e"
+    parts.append(b"e")
+    return b"".join(parts)
+
+
+def _announce_anew(trackers: tuple[tuple[str, ...], ...]) -> bytes:
+    """What stands before ``info``: the beginning of the file, ``announce``, and ``announce-list``."""
     seen: set[str] = set()
     tiers = []
     urls = []
-    for tier in (*magnet.trackers, *((url,) for url in trackers)):
+    for tier in trackers:
         kept = b""
         for url in tier:
             if url not in seen and _TRACKER.fullmatch(url):
@@ -62,17 +83,11 @@ def torrent_bytes(
         parts += b"8:announce", urls[0]
         if len(urls) > 1:
             parts += b"13:announce-listl", *tiers, b"e"
-    parts += b"4:info", info_bytes
-    if nodes:
-        parts += b"5:nodesl", *(b"l%bi%dee" % (_coded(host), port) for host, port in nodes), b"e"
-    if piece_layers is not None:
-        parts += b"12:piece layers", piece_layers
-    if magnet.web_seeds:
-        seeds = [_coded(url) for url in magnet.web_seeds if _WEB_SEED.fullmatch(url)]
-        if seeds:
-            parts += b"8:url-listl", *seeds, b"e"
-    parts.append(b"e")
     return b"".join(parts)
+
+
+#: Magnets of one list mostly name the same trackers.
+_announce = lru_cache(maxsize=256)(_announce_anew)
 
 
 def _coded(text: str) -> bytes:

@@ -139,8 +139,12 @@ class PeerConnection:
         if protocol is None:
             self._close()
             return
-        self._reactor.addReader(self)
-        self._reactor.removeWriter(self)
+        turn = getattr(self._reactor, "turn_to_reading", None)
+        if turn is not None:
+            turn(self)
+        else:
+            self._reactor.addReader(self)
+            self._reactor.removeWriter(self)
         self._writing = False
         protocol.makeConnection(self)
 
@@ -351,11 +355,15 @@ class PeerConnection:
         if sock is None:
             return
         self._socket = sock
-        if self.connected and not self._paused:
-            self._reactor.removeReader(self)
-        if self._writing:
-            self._writing = False
-            self._reactor.removeWriter(self)
+        forget = getattr(self._reactor, "forget", None)
+        if forget is not None:
+            forget(self)
+        else:
+            if self.connected and not self._paused:
+                self._reactor.removeReader(self)
+            if self._writing:
+                self._reactor.removeWriter(self)
+        self._writing = False
         self._socket = None
         sock.close()
         if producer is not None:

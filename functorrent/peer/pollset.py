@@ -65,6 +65,21 @@ class PollSet:
         """Not any more. To be called before the descriptor is closed."""
         self._unwatch(writer, _WRITE)
 
+    def turn_to_reading(self, selectable: Any) -> None:
+        """From writing, which it did so far, to reading: one call of the kernel for two."""
+        number = selectable.fileno()
+        self._epoll.modify(number, _READ)
+        self._masks[number] = _READ
+
+    def forget(self, selectable: Any) -> None:
+        """Neither any more, for it is closed next, and with that the kernel forgets it by itself.
+
+        Only where no other process has it, too: ours are closed on exec.
+        """
+        number = selectable.fileno()
+        self._masks.pop(number, None)
+        self._selectables.pop(number, None)
+
     def _watch(self, selectable: Any, mask: int) -> None:
         number = selectable.fileno()
         before = self._masks.get(number, 0)

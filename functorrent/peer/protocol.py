@@ -30,7 +30,7 @@ from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.peer.dispatch import ExtensionDispatcher, ExtensionTable
 from functorrent.wire.extended import ExtendedHandshake
 from functorrent.wire.handshake import Handshake
-from functorrent.wire.session import ExtensionMessage, PeerSession
+from functorrent.wire.session import ExtensionMessage, PeerSession, State
 
 
 class IPeerOwner(Interface):
@@ -311,7 +311,8 @@ class PeerProtocol(Protocol):
         if self._over:
             return
         self._over = True
-        self.session.close()
+        if self.session.state is not State.CLOSED:
+            self.session.close()
         self.owner.deadlines.clear(self._expired)
         if self.on_end is not None:
             self.on_end(self)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -84,15 +86,28 @@ class _Body(Protocol):
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
-        from twisted.web.client import ResponseDone
-        from twisted.web.http import PotentialDataLoss
-
-        if not reason.check(ResponseDone, PotentialDataLoss):
+        if not isinstance(reason.value, _whole()):
             self._done(HttpUnreachable("the server hung up before its response was whole"))
         elif self._unpacker is not None and self._received and not self._unpacker.eof:
             self._done(HttpFailed("the gzip of the response is cut short"))
         else:
             self._done(b"".join(self._chunks))
+
+
+@cache
+def _whole() -> tuple[type, ...]:
+    """How the end of a whole body is told."""
+    from twisted.web.client import ResponseDone
+    from twisted.web.http import PotentialDataLoss
+
+    return (ResponseDone, PotentialDataLoss)
+
+
+@cache
+def _http_stack() -> ModuleType:
+    from functorrent.sources import http_stack
+
+    return http_stack
 
 
 def _discard(response: Any) -> None:
@@ -260,19 +275,16 @@ class HttpClient:
         return stack
 
     def unwrap(self, response: Any) -> tuple[Any, bool | None]:
-        from functorrent.sources.http_stack import unwrap
-
-        return unwrap(response)
+        found: tuple[Any, bool | None] = _http_stack().unwrap(response)
+        return found
 
     def explain(self, failure: Failure) -> HttpFailed:
-        from functorrent.sources.http_stack import explain
-
-        return explain(failure)
+        error: HttpFailed = _http_stack().explain(failure)
+        return error
 
     def _default_stack(self, trusted: bool) -> Stack:
-        from functorrent.sources.http_stack import Stack
-
-        return Stack(*self._parts, trusted)
+        stack: Stack = _http_stack().Stack(*self._parts, trusted)
+        return stack
 
     def _ended(self, result: Any, get: _Get) -> Any:
         self._running.discard(get)

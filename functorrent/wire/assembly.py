@@ -125,7 +125,8 @@ class MetadataAssembly:
             return []
         pieces: list[int] = []
         room = known.window.size - len(outstanding)
-        while room > 0:
+        # Who is asked for all there is can be asked for no more.
+        while room > 0 and len(outstanding) < whole.count:
             piece = whole.pick(known, now)
             if piece is None:
                 break
@@ -199,13 +200,14 @@ class MetadataAssembly:
                 return self._finish(block)
             self._account(-whole.forget(known.origin))
             raise WrongBlockLength(f"block {piece} has {len(block)} bytes, not {whole.length(piece)}")
+        if whole.count == 1 and self._hashes(block):
+            # The common case: nothing to keep.
+            return self._finish(block)
         whole.unask(piece, known)
         # Also one that another was quicker with: both were asked, and the other may have lied.
         known.useful += 1
         if whole.count == 1:
-            # The common case: nothing to keep, and nobody else to blame.
-            if self._hashes(block):
-                return self._finish(block)
+            # Nobody else to blame.
             self._brand(known.origin, whole.size)
         known.window.answered(now - asked_at)
         known.rejects = 0
@@ -293,6 +295,8 @@ class MetadataAssembly:
         self._shared.clear()
         self._turns.clear()
         self._account(-self.held)
+        # Nothing is kept any more; who was told may refer to us.
+        self._grew = None
 
     def _wholes(self) -> list[Whole]:
         return [

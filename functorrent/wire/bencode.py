@@ -79,8 +79,12 @@ def decode_prefix(
                 if not 0x30 <= byte <= 0x39:
                     raise BencodeError(f"a dictionary key at byte {pos} is not a byte string")
                 if data[pos + 1] == 0x3A:  # ':'
+                    # One digit, and two: nearly all lengths, read without a call.
                     pos += 2
                     end = pos + byte - 0x30
+                elif data[pos + 2] == 0x3A and byte != 0x30 and 0x30 <= data[pos + 1] <= 0x39:
+                    pos += 3
+                    end = pos + 10 * byte + data[pos - 2] - 0x210
                 else:
                     colon = index(b":", pos, pos + 12)
                     length = small(data[pos:colon])
@@ -97,7 +101,10 @@ def decode_prefix(
             if items < 0:
                 raise BencodeError("too many values")
             value: Any
-            if byte == 0x69:  # 'i'
+            if byte == 0x69 and data[pos + 2] == 0x65 and 0x30 <= data[pos + 1] <= 0x39:
+                value = data[pos + 1] - 0x30
+                pos += 3
+            elif byte == 0x69:  # 'i'
                 end = index(b"e", pos, pos + 3 + MAX_DIGITS)
                 digits = data[pos + 1 : end]
                 value = small(digits)
@@ -108,6 +115,9 @@ def decode_prefix(
                 if data[pos + 1] == 0x3A:
                     pos += 2
                     end = pos + byte - 0x30
+                elif data[pos + 2] == 0x3A and byte != 0x30 and 0x30 <= data[pos + 1] <= 0x39:
+                    pos += 3
+                    end = pos + 10 * byte + data[pos - 2] - 0x210
                 else:
                     colon = index(b":", pos, pos + 12)
                     length = small(data[pos:colon])

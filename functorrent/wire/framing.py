@@ -78,7 +78,8 @@ class FrameDecoder:
                 return frames
             source = self._buffer
         position = self._split(source, frames)
-        self._keep(source, position)
+        if source is self._buffer or position < len(data):
+            self._keep(source, position)
         return frames
 
     def _split(self, source: bytes | bytearray, frames: list[Frame]) -> int:

@@ -160,7 +160,8 @@ class PeerSession:
 
     def _receive_frames(self, decoder: FrameDecoder, data: bytes, events: list[Event]) -> None:
         frames = decoder.receive_data(data)
-        if frames:
+        # In OPEN a message changes nothing, either way: the table need not be asked.
+        if frames and self.state is not State.OPEN:
             self._receive(Input.RECEIVE_MESSAGE)
         every = self.every_message
         for message_id, payload in frames:
@@ -201,13 +202,13 @@ class PeerSession:
 
     def send_extended_handshake(self, payload: bytes) -> None:
         """Our extended handshake, as `extended.encode_handshake` makes it."""
-        if self._send(Input.SEND_MESSAGE):
+        if self.state is State.OPEN or self._send(Input.SEND_MESSAGE):
             self._outgoing.append(encode_frame(EXTENDED_ID, b"\x00" + payload))
 
     def send_extension(self, name: str, payload: bytes) -> bool:
         """A message of an extension; False, and nothing sent, where the peer has it not."""
         extended_id = self.extensions.id(name)
-        if not self._send(Input.SEND_MESSAGE) or extended_id is None:
+        if (self.state is not State.OPEN and not self._send(Input.SEND_MESSAGE)) or extended_id is None:
             return False
         self._outgoing.append(encode_frame(EXTENDED_ID, bytes((extended_id,)) + payload))
         return True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
+from weakref import ref
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -68,6 +70,16 @@ class FetchTests(Case):
         self.assertEqual(self.source.told, [self.fetch.infohash])
         self.assertEqual((self.core.stats.fetched, self.core.stats.failed), (1, 0))
         self.assert_nothing_left()
+
+    def test_what_has_ended_is_gone(self) -> None:
+        """Fetch, race and exchange refer to each other while it is on; nothing waits for the collector."""
+        self.core.sources = []
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.failed(self.start(released=lambda: None))
+        left = [ref(each) for each in (self.fetch, self.fetch.race, self.fetch.race.exchange)]
+        del self.fetch
+        self.assertEqual([each() for each in left], [None] * 3)
 
     def test_v2_alone(self) -> None:
         magnet = Magnet.parse("magnet:?xt=urn:btmh:1220" + "ab" * 32)

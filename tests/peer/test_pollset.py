@@ -119,6 +119,33 @@ class PollSetTests(SynchronousTestCase):
         self.reactor.step()
         self.assertEqual(end.calls, ["read", "write", "write"])
 
+    def test_from_writing_to_reading(self) -> None:
+        end = self.end(read=False, write=True)
+        self.pollset.turn_to_reading(end)
+        self.assertFalse(self.reactor.step(0))
+        end.other.send(b"x")
+        self.reactor.step()
+        self.assertEqual(end.calls, ["read"])
+
+    def test_forgotten(self) -> None:
+        end = self.end(write=True)
+        end.other.send(b"x")
+        number = end.fileno()
+        self.pollset.forget(end)
+        end.socket.close()
+        self.assertFalse(self.reactor.step(0))
+        # Its number may be another's now.
+        other = self.end()
+        self.assertEqual(other.fileno(), number)
+        other.other.send(b"x")
+        self.reactor.step()
+        self.assertEqual((end.calls, other.calls), ([], ["read"]))
+
+    def test_forgotten_though_not_watched(self) -> None:
+        end = self.end(read=False)
+        self.pollset.forget(end)
+        self.assertFalse(self.reactor.step(0))
+
     def test_an_end_that_says_so(self) -> None:
         for why in (CONNECTION_DONE, CONNECTION_LOST):
             end = self.end(write=True)

@@ -26,6 +26,21 @@ NUM_WANT = 200
 #: The port we name where we do not listen: trackers refuse 0, and nobody can be called there.
 NO_PORT = 1
 _MAX_TRACKER_ID = 256
+#: Bytes as they stand in a URL. Looked up, for quote_from_bytes reads its bytes one by one in Python.
+_QUOTED = [quote_from_bytes(bytes((byte,)), safe="") for byte in range(256)].__getitem__
+#: What an announce says, but for `trackerid`.
+_OURS = (
+    "info_hash",
+    "peer_id",
+    "port",
+    "uploaded",
+    "downloaded",
+    "left",
+    "compact",
+    "numwant",
+    "event",
+    "key",
+)
 
 
 @dataclass(slots=True)
@@ -63,21 +78,30 @@ class Answer:
 
 def announce_url(announce: Announce, event: str) -> str:
     """The URL of an HTTP announce; parameters that the tracker's URL has already are its own."""
+    infohash = "".join(map(_QUOTED, announce.infohash))
+    peer_id = "".join(map(_QUOTED, announce.peer_id))
+    num_want = 0 if event == "stopped" else NUM_WANT
+    given = announce.tracker.given
+    if announce.tracker_id is None and given.isdisjoint(_OURS):
+        return (
+            f"{announce.tracker.base}info_hash={infohash}&peer_id={peer_id}&port={announce.port}"
+            f"&uploaded=0&downloaded=0&left={LEFT}&compact=1&numwant={num_want}&event={event}"
+            f"&key={announce.key:08x}"
+        )
     fields = {
-        "info_hash": quote_from_bytes(announce.infohash, safe=""),
-        "peer_id": quote_from_bytes(announce.peer_id, safe=""),
+        "info_hash": infohash,
+        "peer_id": peer_id,
         "port": announce.port,
         "uploaded": 0,
         "downloaded": 0,
         "left": LEFT,
         "compact": 1,
-        "numwant": 0 if event == "stopped" else NUM_WANT,
+        "numwant": num_want,
         "event": event,
         "key": f"{announce.key:08x}",
     }
     if announce.tracker_id is not None:
         fields["trackerid"] = quote_from_bytes(announce.tracker_id, safe="")
-    given = announce.tracker.given
     return announce.tracker.base + "&".join(f"{k}={v}" for k, v in fields.items() if k not in given)
 
 

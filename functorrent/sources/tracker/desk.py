@@ -12,6 +12,7 @@ from functorrent.errors import AddressNotAllowed
 from functorrent.interfaces import SourceContext
 from functorrent.sources.tracker.address import Tracker
 from functorrent.sources.tracker.announce import NO_PORT, Announce
+from functorrent.sources.tracker.hedges import Hedges
 from functorrent.sources.tracker.http import HttpTrackers
 from functorrent.sources.tracker.lookup import Lookup
 from functorrent.sources.tracker.memory import Memory
@@ -33,6 +34,7 @@ class Desk:
         self.udp = UdpTrackers(context.reactor, context.clock, context.limits)
         self.http = HttpTrackers(context.agent, context.clock, context.limits)
         self.memory = Memory(context.limits)
+        self.hedges = Hedges(context.clock, context.limits.http_hedge)
         #: Those under way.
         self.lookups: set[Lookup] = set()
         self._guard: AddressGuard = context.guard

@@ -41,7 +41,6 @@ class Lookup:
 
     __slots__ = (
         "_active",
-        "_hedge",
         "_hedged",
         "_held",
         "_patience",
@@ -70,7 +69,6 @@ class Lookup:
         self._turns: dict[int, Turn] = {}
         self._unsettled = len(plan.udp) + len(plan.http)
         self._active = 0
-        self._hedge: Any = None
         self._hedged = 0.0
         self._patience: Any = None
         self._waiting = deque(plan.udp or plan.http)
@@ -79,7 +77,7 @@ class Lookup:
     def start(self) -> None:
         self.desk.lookups.add(self)
         if self._held:
-            self._hedge = self.desk.clock.callLater(self.desk.limits.http_hedge, self._hedge_due)
+            self.desk.hedges.add(self._hedge_due)
         self._fill()
         if not self._unsettled:
             self._finish()
@@ -102,18 +100,15 @@ class Lookup:
     def _hedge_due(self) -> None:
         """HTTP trackers' turn has come, unless the peers that UDP ones named are still being tried."""
         limits = self.desk.limits
-        self._hedge = None
         self._hedged += limits.http_hedge
         if self.yielded and not self.sink.hungry and self._hedged < limits.http_hold:
-            self._hedge = self.desk.clock.callLater(limits.http_hedge, self._hedge_due)
+            self.desk.hedges.add(self._hedge_due)
         else:
             self._release()
 
     def _release(self) -> None:
         """Ask the HTTP trackers."""
-        if self._hedge is not None and self._hedge.active():
-            self._hedge.cancel()
-        self._hedge = None
+        self.desk.hedges.drop(self._hedge_due)
         held, self._held = self._held, ()
         self._waiting.extend(held)
         self._fill()
@@ -146,9 +141,11 @@ class Lookup:
     def _end(self) -> SourceReport:
         self.over = True
         self.desk.lookups.discard(self)
-        for timer in (self._hedge, self._patience):
-            if timer is not None and timer.active():
-                timer.cancel()
+        if self._held:
+            self.desk.hedges.drop(self._hedge_due)
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         reports = list(self._plan.reports)
         for place, turn in self._turns.items():
             reports[place] = turn.report()
