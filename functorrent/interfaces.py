@@ -214,6 +214,22 @@ class IPeerSource(Interface):
         """Close down: what must still go out goes, within `Limits.stop_timeout` seconds."""
 
 
+class IRecallingSource(Interface):
+    """What an `IPeerSource` may have, too: what one try learned helps the next, across restarts.
+
+    The daemon keeps it with the magnet between two tries. `now` is the time of day (seconds since the
+    epoch), which is also what times in it are told by: the process of the next try has another clock.
+    """
+
+    def learned(infohash: bytes, now: float) -> Mapping[str, Any] | None:
+        """What is worth knowing when this infohash is looked for again: a JSON object of a few
+        kilobytes at most, or None. Called when a try has failed."""
+
+    def recall(infohash: bytes, known: Mapping[str, Any], now: float) -> None:
+        """What `learned` gave after an earlier try; called before `find`. Old by any time, and once
+        strangers' words: check types and lengths."""
+
+
 class IResolver(Interface):
     """Turns host names into addresses that the guard allows: coalesced, cached, bounded."""
 

@@ -169,5 +169,20 @@ class Limits:
     #: Jobs looked at for one page of a search by name; the page may come short, with a cursor.
     store_search: int = 50_000
 
+    # -- the daemon's queue ----------------------------------------------------------------
+    #: Outcomes that wait to be saved, and their bytes, before no more magnets are begun: what a store
+    #: that cannot write (a full disk) may cost in memory.
+    max_unsaved: int = 2000
+    max_unsaved_bytes: int = 64 * MIB
+    #: Magnets begun out of turn at once, because a peer has called for them.
+    max_called: int = 50
+    #: ... and how long one that was is left alone: each call costs a try.
+    called_pause: float = 60.0
+    #: Peers and trackers of one magnet that are remembered from one try to the next, across restarts.
+    learned_peers: int = 50
+    learned_trackers: int = 50
+    #: Lines of a watched file that go into the store in one transaction.
+    lines_at_once: int = 2000
+
 
 DEFAULT_LIMITS = Limits()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
@@ -34,6 +34,7 @@ from functorrent.interfaces import (
     IPeerExtension,
     IPeerSource,
     IPeerSourceMaker,
+    IRecallingSource,
     PeerAddress,
     SourceContext,
 )
@@ -292,6 +293,32 @@ class Fetcher:
         except (UnsupportedMagnet, UsageError) as error:
             return fail(error)
         return factory.fetch()
+
+    def learned(self, infohash: bytes, now: float) -> dict[str, Any] | None:
+        """What a failed try has taught the sources, for `recall` at the next: a JSON object, or None.
+
+        `now`: seconds since the epoch, here and there.
+        """
+        found: dict[str, Any] = {}
+        for source in self.core.sources:
+            try:
+                known = source.learned(infohash, now) if IRecallingSource.providedBy(source) else None
+            except Exception:
+                self.log.failure("a source could not tell what it has learned")
+                continue
+            if known:
+                found[source.name] = known
+        return found or None
+
+    def recall(self, infohash: bytes, learned: Mapping[str, Any], now: float) -> None:
+        """Tell the sources what `learned` gave after an earlier try, perhaps of another process."""
+        for source in self.core.sources:
+            known = learned.get(source.name)
+            if isinstance(known, Mapping) and IRecallingSource.providedBy(source):
+                try:
+                    source.recall(infohash, known, now)
+                except Exception:
+                    self.log.failure("a source could not recall what it had learned")
 
     def join(self, magnet: Magnet) -> bool:
         """Let a duplicate's trackers and peers join the fetch that is on; False where there is none."""
