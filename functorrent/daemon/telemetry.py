@@ -18,7 +18,7 @@ from functorrent.daemon.counters import Counter, Histogram, Metric, Read, Readin
 from functorrent.daemon.lag import ReactorLag
 from functorrent.daemon.minutes import Minutes
 from functorrent.errors import PEER_OUTCOMES, TRACKER_STATUSES
-from functorrent.store.jobs import STATES
+from functorrent.store.jobs import FETCHED, GAVE_UP, QUEUED, STATES, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,6 +255,17 @@ class Telemetry(Service):
         """The last hour by minute, oldest first, as /api/v1/stats tells it: 60 of
         ``{"at": ISO, "fetched": n, "failed": n, "gave_up": n}``."""
         return self._minutes.told()
+
+    def status(self) -> str:
+        """How things stand, in a line."""
+        counts = self._counts
+        if counts is None:
+            return "waiting for the store"
+        flying = 0 if self._fetcher is None else len(self._fetcher.core.fetches)
+        return f"{flying:,} in flight; " + ", ".join(
+            f"{counts.get(state, 0):,} {state.replace('_', ' ')}"
+            for state in (QUEUED, WAITING, FETCHED, GAVE_UP)
+        )
 
     # -- readings ------------------------------------------------------------------------------
 

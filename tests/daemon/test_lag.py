@@ -52,6 +52,13 @@ class ReactorLagTests(SynchronousTestCase):
         self.assertAlmostEqual(self.lag.percentile(0.99) or 0, 0.05)
         self.assertAlmostEqual(self.lag.percentile(1) or 0, 0.09)
 
+    def test_of_few_samples_it_is_the_worst(self) -> None:
+        self.lag.start()
+        self.clock.pump([TICK] * 9)
+        self.clock.stall(TICK + 0.05)
+        self.clock.advance(0)
+        self.assertAlmostEqual(self.lag.percentile(0.99) or 0, 0.05)
+
     def test_the_last_minute_alone(self) -> None:
         self.lag.start()
         self.clock.stall(TICK + 0.09)

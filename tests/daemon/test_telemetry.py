@@ -164,6 +164,14 @@ class TelemetryTests(SynchronousTestCase):
             self.read("metafetch_magnets")
         self.assertEqual(self.store.asked, 2, "a scrape asks nothing")
 
+    def test_the_status_line(self) -> None:
+        self.assertEqual(self.telemetry.status(), "waiting for the store")
+        self.telemetry.startService()
+        self.telemetry.watch_fetcher(Bag(core=Bag(fetches=dict.fromkeys(range(1200)))))
+        self.assertEqual(
+            self.telemetry.status(), "1,200 in flight; 3 queued, 0 waiting, 5 fetched, 0 gave up"
+        )
+
     def test_a_store_that_hangs(self) -> None:
         self.telemetry.startService()
         self.store.answer = Deferred()
