@@ -89,6 +89,8 @@ class SystemdTests(SynchronousTestCase):
         service = self.service(WATCHDOG_USEC="20000000", WATCHDOG_PID="42")
         service.ready()
         self.assertEqual(self.said()[-1], "WATCHDOG=1")
+        self.clock.advance(10)
+        self.assertIn("WATCHDOG=1", self.said())
         self.clock.advance(9.9)
         self.assertEqual(self.said(), [])
         waiting: Deferred[None] = Deferred()
@@ -134,8 +136,9 @@ class SystemdTests(SynchronousTestCase):
     def test_reload(self) -> None:
         service = self.service()
         done: list[int] = []
-        service.reload(lambda: done.append(1))
         self.said()
+        service.reload(lambda: done.append(1))
+        self.assertEqual(self.said(), [], "it is not ready yet")
         service.ready()
         self.said()
         service.reload(lambda: done.extend(self.said() and [2]))
