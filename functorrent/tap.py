@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from functorrent.errors import OutputError, UsageError
 from functorrent.interfaces import IWallClock
-from functorrent.options import fetch_settings, twisted_options
+from functorrent.options import check_daemon, fetch_settings, twisted_options
 
 if TYPE_CHECKING:
     from twisted.application.service import MultiService
@@ -47,19 +47,24 @@ class Options(_Table):  # type: ignore[misc, valid-type]
 
     def postOptions(self) -> None:
         """Check what can be checked before anything is begun."""
+        from functorrent.config import blamed, fill_in
         from functorrent.errors import InvalidMagnet
         from functorrent.magnet import Magnet
 
+        origins: dict[str, str] = {}
         try:
+            origins = fill_in(self, os.environ)
+            check_daemon(self)
             self["settings"] = fetch_settings(self)
             for magnet in self["magnets"]:
                 Magnet.parse(magnet)
         except UsageError as error:
-            raise usage.UsageError(str(error)) from None
+            raise usage.UsageError(str(blamed(error, origins))) from None
         except InvalidMagnet as error:
             raise usage.UsageError(f"not a magnet: {error}") from None
         if self["watch"] is not None and not os.path.isdir(self["watch"]):
-            raise usage.UsageError(f"--watch {self['watch']}: there is no such folder")
+            missing = UsageError(f"--watch {self['watch']}: there is no such folder")
+            raise usage.UsageError(str(blamed(missing, origins)))
 
 
 @implementer(IWallClock)

@@ -26,7 +26,7 @@ _OWN_HOSTS = frozenset(("127.0.0.1", "::1"))
 
 @dataclass(slots=True)
 class Stats:
-    """Counters of a process, for progress displays."""
+    """Counters of a process, for progress displays and metrics; blocks are metadata blocks of use."""
 
     fetches: int = 0
     fetched: int = 0
@@ -35,6 +35,7 @@ class Stats:
     peers_tried: int = 0
     peers_connected: int = 0
     blocks: int = 0
+    block_bytes: int = 0
 
 
 @dataclass
