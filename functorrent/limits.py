@@ -97,6 +97,9 @@ class Limits:
     #: A waiting job that a caller has started is not started by another for so long: who lies must
     #: not use up its tries.
     called_again: float = 60.0
+    #: Fetches that callers may start: so many at once, then so many a second. They wait for no slot.
+    calls_burst: int = 50
+    calls_rate: float = 2.0
 
     # -- dialing ---------------------------------------------------------------------------
     #: Sockets to peers in the whole process (also bounded by RLIMIT_NOFILE).

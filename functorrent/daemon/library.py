@@ -20,6 +20,7 @@ from functorrent.daemon.strangers import Lapsing, Misses
 from functorrent.errors import FunctorrentError, StoreError
 from functorrent.interfaces import IMetadataLibrary, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
+from functorrent.peer.rates import Bucket
 from functorrent.store.interfaces import IStore
 from functorrent.store.jobs import QUEUED, WAITING, Job
 
@@ -63,6 +64,7 @@ class Library:
         most = limits.remembered_misses
         self._not_there = Lapsing(clock, limits.missing_ttl, most)
         self._called = Lapsing(clock, limits.called_again, most)
+        self._calls = Bucket(clock, limits.calls_rate, limits.calls_burst)
         self._misses = Misses(
             clock,
             (limits.misses_rate, limits.misses_burst),
@@ -142,11 +144,13 @@ class Library:
 
     def _may_call(self, job: Job, infohash: bytes) -> bool:
         # A caller by the v2 infohash of a hybrid would not find the fetch, which goes by the other.
-        return job.status in (QUEUED, WAITING) and job.key == infohash and infohash not in self._called
+        wanted = job.status in (QUEUED, WAITING) and job.key == infohash
+        return wanted and infohash not in self._called and self._calls.ready()
 
     def _call(self, look_up: _LookUp) -> None:
         """A peer calls for what we want: begin the fetch, which it will join."""
         assert self.called is not None
+        self._calls.take()
         self._called.add(look_up.infohash)
         maybeDeferred(self.called, look_up.infohash).addCallbacks(
             self._call_ended, self._call_failed, callbackArgs=(look_up,), errbackArgs=(look_up,)

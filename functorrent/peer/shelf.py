@@ -62,7 +62,8 @@ class Shelf:
         if book is None:
             most = self._limits.max_serving
             if self.size + len(info) > most:
-                self._make_room(most - len(info))
+                if len(info) <= most:
+                    self._make_room(most - len(info))
                 if self.size + len(info) > most:
                     return False
             book = self._books[infohash] = _Book(info, self._clock.seconds())
