@@ -180,6 +180,18 @@ class IMetadataProvider(Interface):
         """The info dictionary of an infohash (bytes of 20), or None."""
 
 
+class IMetadataLibrary(Interface):
+    """Has info dictionaries to serve that take a while to be found; owned by the listener."""
+
+    def look_up(infohash: bytes, caller: PeerAddress) -> Deferred[bytes | None]:
+        """The info dictionary of an infohash (bytes of 20, as in a handshake), or None.
+
+        A peer at `caller` asks, and is hung up on when this fails or takes long; if it hangs up
+        itself, the Deferred is cancelled. What it gives is served as it is, and hashed by nobody.
+        A library may begin a fetch before it gives None: the peer then joins it.
+        """
+
+
 # -- peer sources ----------------------------------------------------------------------------
 
 

@@ -53,11 +53,53 @@ class Limits:
     max_extensions: int = 128
     #: Bytes waiting to be sent to one peer before it is dropped as one that does not read.
     max_unsent: int = 256 * KIB
-    #: Metadata blocks served to one peer a second, after a burst of `serve_burst`.
-    serve_rate: float = 50.0
+    #: Metadata blocks served to one peer a second, after a burst of `serve_burst`: 20 MB in 12 s.
+    serve_rate: float = 100.0
     serve_burst: int = 128
     #: Bytes of an extended handshake's ``v`` kept.
     max_client_name: int = 128
+
+    # -- serving metadata (BEP 9) ----------------------------------------------------------
+    #: Blocks served to all peers together a second, and at once: 16 MiB/s is a good part of most
+    #: uplinks, and some 5 % of one core.
+    serve_rate_all: float = 1000.0
+    serve_burst_all: int = 512
+    #: A peer that reads slowly has this long to take the 80 KiB or so that are buffered for it: 4 KB/s.
+    serve_patience: float = 20.0
+    #: Bytes that a peer which only fetches from us may send, beside its requests: a bitfield of two
+    #: million pieces. Without it keep-alives at line speed would cost a core.
+    max_served_input: int = 256 * KIB
+    #: SO_SNDBUF of its socket: what the kernel keeps for one that does not read. At 100 ms of round
+    #: trip it is no narrower than `serve_rate`.
+    serve_send_buffer: int = 128 * KIB
+    #: Info dictionaries in memory because somebody is served them, each counted once (raised to twice
+    #: `max_metadata`).
+    max_serving: int = 64 * MIB
+    #: When they are too many, those that were served for so long give way, the oldest first.
+    serve_turn: float = 30.0
+    #: Info dictionaries kept in memory in case they are asked for again (the daemon's library).
+    library_cache: int = 32 * MIB
+    #: Look-ups in the store at once (each may bring 32 MiB), and those that wait for one of them.
+    look_ups_at_once: int = 2
+    look_ups_waiting: int = 100
+    #: From a caller's handshake to our answer: libtorrent and rain wait 10 s for it.
+    look_up_timeout: float = 8.0
+    #: Look-ups that find nothing, from one address and in all: so many at once, then so many a second.
+    #: Crawlers ask for what nobody has.
+    misses_burst: int = 20
+    misses_rate: float = 0.1
+    misses_burst_all: int = 200
+    misses_rate_all: float = 50.0
+    #: What was not there is not looked up again for so long (unless it has come meanwhile); and how
+    #: many of them are remembered, as many addresses, too.
+    missing_ttl: float = 30.0
+    remembered_misses: int = 10_000
+    #: A waiting job that a caller has started is not started by another for so long: who lies must
+    #: not use up its tries.
+    called_again: float = 60.0
+    #: Fetches that callers may start: so many at once, then so many a second. They wait for no slot.
+    calls_burst: int = 50
+    calls_rate: float = 2.0
 
     # -- dialing ---------------------------------------------------------------------------
     #: Sockets to peers in the whole process (also bounded by RLIMIT_NOFILE).

@@ -29,6 +29,7 @@ from functorrent.fetch.race import Race
 from functorrent.fetch.result import Metadata
 from functorrent.fetch.settings import FetchSettings
 from functorrent.interfaces import (
+    IMetadataLibrary,
     IMetadataProvider,
     IMetadataSink,
     IPeerExtension,
@@ -44,6 +45,8 @@ from functorrent.peer.dispatch import ExtensionTable, discover_extensions
 from functorrent.peer.endpoint import DirectEndpoint
 from functorrent.peer.listener import PeerListener
 from functorrent.peer.pollset import PollSet, make_pollset
+from functorrent.peer.serving import ServingStats
+from functorrent.peer.shelf import Shelf
 from functorrent.peer.ut_metadata import UtMetadata
 from functorrent.resolver import GuardedResolver
 from functorrent.sources.tracker import TrackerSourceMaker
@@ -63,7 +66,8 @@ class Fetcher:
 
     `reactor`: IReactorTime, IReactorTCP, IReactorUDP, IReactorThreads; its `seconds` should be
     monotonic. `plugins`: whether installed third-party plugins are used. `sources`, `extensions`:
-    further ones. `provider`: what peers that call us may have.
+    further ones. `provider`: what peers that call us may have; `library`: what they may have, too, if it
+    takes a while to be found.
     """
 
     log = Logger()
@@ -77,12 +81,16 @@ class Fetcher:
         sources: Iterable[IPeerSourceMaker] = (),
         extensions: Iterable[IPeerExtension] = (),
         provider: IMetadataProvider | None = None,
+        library: IMetadataLibrary | None = None,
         plugins: bool = True,
     ) -> None:
         self.settings = settings = settings or FetchSettings()
         self.limits = limits = settings.limits(limits)
         self._reactor = reactor
-        self._provider = provider
+        self._library = library
+        self._shelf = Shelf(reactor, provider, limits)
+        #: What became of peers that called us, and what they were given.
+        self.serving = ServingStats()
         self._further = (tuple(sources), tuple(extensions), plugins)
         guard = AddressGuard(settings.allow_local)
         self._resolver = GuardedResolver(reactor, reactor, guard, limits)
@@ -123,7 +131,7 @@ class Fetcher:
         """Listen, and get everything ready. Fails with UsageError where it cannot listen."""
         core = self.core
         sources, extensions, plugins = self._further
-        ut_metadata = UtMetadata(core.clock, self._sink, self._provider, core.limits)
+        ut_metadata = UtMetadata(core.clock, self._sink, self._shelf, core.limits, self.serving)
         found = self._discover(discover_extensions) if plugins else []
         core.table = ExtensionTable([ut_metadata, *extensions, *found], __version__)
         makers = [TrackerSourceMaker(frozenset(self.settings.trackers)), *sources]
@@ -200,8 +208,10 @@ class Fetcher:
             core.table,
             self._wanted,
             core.identity.peer_id,
-            self._provider,
+            self._shelf,
             core.limits,
+            library=self._library,
+            stats=self.serving,
         )
         if not self.settings.listen:
             try:

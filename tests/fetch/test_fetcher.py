@@ -527,9 +527,13 @@ class SettingsTests(SynchronousTestCase):
             self.patch(resource, "getrlimit", lambda which, soft=soft: (soft, soft))
             self.assertEqual(sockets_for_peers(), expected)
         self.patch(resource, "getrlimit", lambda which: (256, 256))
-        self.assertEqual(FetchSettings().limits().max_connections, 192)
+        # Callers have their part of them, where there are any.
+        limits = FetchSettings().limits()
+        self.assertEqual((limits.max_connections, limits.max_inbound), (144, 48))
+        self.assertEqual(FetchSettings(listen=("off",)).limits().max_connections, 192)
         self.patch(resource, "getrlimit", lambda which: (100_000, 100_000))
-        self.assertEqual(FetchSettings().limits().max_connections, 2000)
+        limits = FetchSettings().limits()
+        self.assertEqual((limits.max_connections, limits.max_inbound), (2000, 1000))
 
     def test_listens(self) -> None:
         self.assertFalse(FetchSettings(listen=("off",)).listens)
