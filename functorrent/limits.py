@@ -218,8 +218,6 @@ class Limits:
     max_unsaved_bytes: int = 64 * MIB
     #: Magnets begun out of turn at once, because a peer has called for them.
     max_called: int = 50
-    #: ... and how long one that was is left alone: each call costs a try.
-    called_pause: float = 60.0
     #: Peers and trackers of one magnet that are remembered from one try to the next, across restarts.
     learned_peers: int = 50
     learned_trackers: int = 50
