@@ -107,7 +107,12 @@ def _round(
             if hashed is not None:
                 index.setdefault(hashed, known)
     lost = _insert(work, [known for _, known in made])
-    _update(work, {id(known): known for _, known in joined if known.id and known.touched}.values())
+    touched: dict[int, _Known] = {}
+    for _, known in joined:
+        if known.id and known.touched:
+            touched.pop(known.id, None)
+            touched[known.id] = known
+    _update(work, touched.values())
     left = []
     for number, known in made:
         if known.key in lost:
