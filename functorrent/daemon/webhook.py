@@ -12,8 +12,7 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -156,7 +155,7 @@ class Webhook:
         reading.ended.addTimeout(_REST, self._reactor)
         try:
             await reading.ended
-        except TwistedTimeout:
+        except TimeoutError:
             pass
         except CancelledError:
             # The daemon stops, or time is up; what the status says stands.
