@@ -279,5 +279,20 @@ class Limits:
     #: File lists being read at once: a large one takes hundreds of milliseconds of CPU.
     web_file_readers: int = 2
 
+    # -- outlets ---------------------------------------------------------------------------
+    #: Results handed to one outlet at once: a receiver is somebody's small script.
+    outlet_at_once: int = 4
+    #: One try of any outlet, however long its plugin would take.
+    outlet_timeout: float = 120.0
+    #: Failures on end after which an outlet rests, and is then tried with one result at a time.
+    outlet_failures: int = 5
+    #: One POST of the webhook: to connect, and in all.
+    webhook_connect: float = 10.0
+    webhook_timeout: float = 30.0
+    #: Largest .torrent that goes along in the POST (nearly all are under 100 KiB): a third more in base64.
+    webhook_torrent: int = 1 * MIB
+    #: Bytes read of a receiver's answer, whose first words go into the log.
+    webhook_answer: int = 16 * KIB
+
 
 DEFAULT_LIMITS = Limits()
