@@ -73,10 +73,9 @@ class PeerListener(ServerFactory):
         self._peer_id = peer_id
         self._shelf = shelf or Shelf(clock, limits=limits)
         self._library = library
-        #: Callers that we have not answered, those we serve, and those that fetches have.
+        #: Callers that we have not answered, and those we serve; those that fetches have are theirs.
         self._strangers: set[PeerProtocol] = set()
         self._serving: set[PeerProtocol] = set()
-        self._joined: set[PeerProtocol] = set()
         self._looking: dict[PeerProtocol, Deferred[bytes | None]] = {}
         self._pending = Places(limits.max_pending_inbound)
         self._places = Places(limits.max_inbound)
@@ -121,7 +120,6 @@ class PeerListener(ServerFactory):
                 self.log.failure("a look-up could not be cancelled")
         self._known(peer)
         self._serving.discard(peer)
-        self._joined.discard(peer)
         self._shelf.leave(peer)
         self._places.leave(peer.address.host)
         self._count()
@@ -162,7 +160,6 @@ class PeerListener(ServerFactory):
                 self.stats.turned_away += 1
                 raise
             self.stats.joined += 1
-            self._joined.add(peer)
         # Else it is the other end of one of our own dials: that end counts it.
         self._known(peer)
         self._count()

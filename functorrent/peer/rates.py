@@ -35,7 +35,7 @@ class Bucket:
 
     def give_back(self) -> None:
         """One that was taken was not needed."""
-        self._tokens = min(self._burst, self._tokens + 1.0)
+        self._tokens += 1.0
 
 
 class ITurn(Interface):
