@@ -63,7 +63,8 @@ class Turns:
         self._timer: Any = None
 
     def take(self, who: Any) -> bool:
-        """Whether `who` (an ITurn) may go on at once; else its `turn` is called when it may."""
+        """Whether `who` (an ITurn) may go on at once; else its `turn` is called when it may,
+        once, however often it has asked."""
         if not self._queue and self._bucket.ready():
             self._bucket.take()
             return True

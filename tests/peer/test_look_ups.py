@@ -107,7 +107,8 @@ class LookUpCase(SynchronousTestCase):
         self.wait(GRAIN)
         listener = self.listener
         self.assertEqual((listener._strangers, listener._serving), (set(), set()))
-        self.assertEqual((listener._looking, self.shelf.size, self.shelf._read), ({}, 0, {}))
+        self.assertEqual((listener._looking, listener._asked), ({}, {}))
+        self.assertEqual((self.shelf.size, self.shelf._read), (0, {}))
         self.assertEqual((listener._places.used, listener._pending.used), (0, 0))
         self.assertEqual((self.stats.pending, self.stats.serving, self.stats.connections), (0, 0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -211,6 +212,24 @@ class LookUpTests(LookUpCase):
             peer.connectionLost()
         self.assertEqual([type(end) for end in self.fetch.ended], [PeerClosed] * 2)
         self.assert_forgotten()
+
+    def test_who_is_expected(self) -> None:
+        """A fetch that the look-up begins is not to end before its caller joins it."""
+        expected: list[bool] = []
+        look_up = self.books.look_up
+
+        def asks(infohash: bytes, caller: PeerAddress) -> Any:
+            expected.append(self.listener.expects(infohash))
+            return look_up(infohash, caller)
+
+        self.books.look_up = asks  # type: ignore[method-assign]
+        self.assertFalse(self.listener.expects(WANTED))
+        self.call()
+        self.assertEqual(expected, [True])
+        self.assertTrue(self.listener.expects(WANTED))
+        self.assertFalse(self.listener.expects(b"2" * 20))
+        self.books.looking[0].callback(None)
+        self.assertFalse(self.listener.expects(WANTED))
 
     def test_a_fetch_that_takes_no_more(self) -> None:
         self.fetch.most = 0
