@@ -4,8 +4,8 @@
 
 FOLDER holds info dictionaries (``*.info``), which are put into a new store there. It writes
 ``{"port": n}``, then answers each line of JSON on stdin: ``{"stats": true}`` (counters, CPU seconds,
-resident KiB, the worst reactor lag since it was asked last), ``{"wait": magnet}`` (a job that waits for its next
-try), ``{"job": infohash}`` (the job's state).
+resident KiB, the worst reactor lag since it was asked last), ``{"wait": magnet}`` (makes it a job that
+waits for its next try), ``{"job": infohash}`` (the job's state).
 """
 
 from __future__ import annotations

@@ -213,6 +213,7 @@ class Fetcher:
             library=self._library,
             stats=self.serving,
         )
+        core.expects = listener.expects
         if not self.settings.listen:
             try:
                 # One socket for both families.

@@ -73,11 +73,12 @@ class PeerListener(ServerFactory):
         self._peer_id = peer_id
         self._shelf = shelf or Shelf(clock, limits=limits)
         self._library = library
-        #: Callers that we have not answered, those we serve, and those that fetches have.
+        #: Callers that we have not answered, and those we serve; those that fetches have are theirs.
         self._strangers: set[PeerProtocol] = set()
         self._serving: set[PeerProtocol] = set()
-        self._joined: set[PeerProtocol] = set()
         self._looking: dict[PeerProtocol, Deferred[bytes | None]] = {}
+        #: What callers have asked for that is being looked up.
+        self._asked: dict[PeerProtocol, bytes] = {}
         self._pending = Places(limits.max_pending_inbound)
         self._places = Places(limits.max_inbound)
 
@@ -111,6 +112,7 @@ class PeerListener(ServerFactory):
 
     def _gone(self, peer: PeerProtocol) -> None:
         """It has hung up, or was hung up on."""
+        self._asked.pop(peer, None)
         looked_up = self._looking.pop(peer, None)
         if looked_up is not None:
             # Where it has not hung up itself, its time is over.
@@ -121,7 +123,6 @@ class PeerListener(ServerFactory):
                 self.log.failure("a look-up could not be cancelled")
         self._known(peer)
         self._serving.discard(peer)
-        self._joined.discard(peer)
         self._shelf.leave(peer)
         self._places.leave(peer.address.host)
         self._count()
@@ -162,7 +163,6 @@ class PeerListener(ServerFactory):
                 self.stats.turned_away += 1
                 raise
             self.stats.joined += 1
-            self._joined.add(peer)
         # Else it is the other end of one of our own dials: that end counts it.
         self._known(peer)
         self._count()
@@ -202,6 +202,7 @@ class PeerListener(ServerFactory):
         """Ask the library; None where it takes a while."""
         found: list[Any] = []
         waits = False
+        self._asked[peer] = handshake.infohash
 
         def told(result: Any) -> None:
             if waits:
@@ -233,8 +234,14 @@ class PeerListener(ServerFactory):
         else:
             peer.answer_call(*answer)
 
+    def expects(self, infohash: bytes) -> bool:
+        """Whether somebody has called for this torrent, and is not answered yet: a fetch that the look-up
+        has begun has that one to wait for."""
+        return infohash in self._asked.values()
+
     def _judge(self, peer: PeerProtocol, handshake: Handshake, result: Any) -> tuple[bytes, bytes]:
         """Serve what was found, or hand the caller to the fetch that has begun meanwhile, or refuse."""
+        self._asked.pop(peer, None)
         infohash = handshake.infohash
         if isinstance(result, bytes):
             if self._shelf.put(peer, infohash, result):

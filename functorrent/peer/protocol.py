@@ -200,7 +200,7 @@ class PeerProtocol(Protocol):
             self._receiving = False
         if error is not None:
             self.abort(error)
-        elif not self._over:
+        else:
             # Also where it is nothing: then our answer goes out.
             self._receive(held)
 

@@ -35,7 +35,7 @@ class Bucket:
 
     def give_back(self) -> None:
         """One that was taken was not needed."""
-        self._tokens = min(self._burst, self._tokens + 1.0)
+        self._tokens += 1.0
 
 
 class ITurn(Interface):
@@ -63,7 +63,8 @@ class Turns:
         self._timer: Any = None
 
     def take(self, who: Any) -> bool:
-        """Whether `who` (an ITurn) may go on at once; else its `turn` is called when it may."""
+        """Whether `who` (an ITurn) may go on at once; else its `turn` is called when it may,
+        once, however often it has asked."""
         if not self._queue and self._bucket.ready():
             self._bucket.take()
             return True

@@ -68,7 +68,6 @@ class BlockServer:
         "_left",
         "_most",
         "_peer",
-        "_queued",
         "_served",
         "_timer",
         "_waiting",
@@ -85,8 +84,6 @@ class BlockServer:
         self._most = max(limits.serve_burst, blocks)
         self._waiting: deque[int] = deque()
         self._timer: Any = None
-        #: Whether it stands in the queue for all.
-        self._queued = False
         #: Answers left in this turn of the reactor, and blocks given so far.
         self._left = _ROUND
         self._served = 0
@@ -101,7 +98,7 @@ class BlockServer:
     def go_on(self) -> None:
         """Answer what waits, as far as rate and transport let."""
         waiting = self._waiting
-        if self._timer is not None or self._queued:
+        if self._timer is not None:
             return
         while waiting and not self._peer.congested:
             if not self._left:
@@ -112,13 +109,11 @@ class BlockServer:
                 self._timer = self._desk.clock.callLater(1.0 / self._desk.limits.serve_rate, self._tick)
                 return
             if not self._desk.turns.take(self):
-                self._queued = True
                 return
             self._answer()
 
     def turn(self) -> None:
         """Its turn among all has come."""
-        self._queued = False
         if self._waiting and not self._peer.congested:
             self._answer()
         self.go_on()
@@ -129,9 +124,7 @@ class BlockServer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._queued:
-            self._queued = False
-            self._desk.turns.leave(self)
+        self._desk.turns.leave(self)
 
     def _tick(self) -> None:
         self._timer = None

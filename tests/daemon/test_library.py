@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha1
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -132,6 +133,16 @@ class LookUpTests(LibraryCase):
         self.answer(b"one")
         self.assertEqual(self.successResultOf(stays), b"one")
 
+    def test_one_hangs_up_of_those_who_wait(self) -> None:
+        for number in range(2):
+            self.ask(number)
+        stays, leaves = self.ask(2), self.ask(2)
+        leaves.cancel()
+        self.failureResultOf(leaves, CancelledError)
+        self.answer(None, 0)
+        self.answer(b"two")
+        self.assertEqual(self.successResultOf(stays), b"two")
+
     def test_all_hang_up(self) -> None:
         """What the store is asked already comes to good; what waits is not asked."""
         asked = [self.ask(number) for number in range(4)]
@@ -251,13 +262,26 @@ class MissTests(LibraryCase):
 def replace_job(**items: Any) -> Any:
     """As much of a job as an observer looks at."""
 
-    class Changed:
-        infohash: bytes | None
-        infohash_v2: bytes | None
+    return SimpleNamespace(**items)
 
-    for name, item in items.items():
-        setattr(Changed, name, item)
-    return Changed()
+
+class OtherNameTests(LibraryCase):
+    def test_a_job_that_goes_by_another_infohash(self) -> None:
+        """Its fetch would not be found by the one that the caller has named."""
+        calls: list[bytes] = []
+
+        def called(infohash: bytes) -> Deferred[bool]:
+            calls.append(infohash)
+            return succeed(True)
+
+        self.library.called = called
+        for key in (infohash(1), infohash(2)):
+            self.store.job_is = replace_job(key=key, status="waiting")
+            asked = self.ask(1)
+            self.answer(None)
+            self.assertIsNone(self.successResultOf(asked))
+            self.assertEqual(calls, [infohash(1)])
+            self.clock.advance(LIMITS.called_again)
 
 
 class CallTests(SynchronousTestCase):

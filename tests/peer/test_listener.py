@@ -182,6 +182,7 @@ class ListenerTests(SynchronousTestCase):
             assert remote is not None
             remote.say(b"GET / HTTP/1.1\r\n\r\n")
             self.assertTrue(remote.dropped)
+        self.assertEqual((self.stats.not_bittorrent, self.stats.unknown, self.stats.callers), (20, 0, 20))
 
     def test_callers_in_all(self) -> None:
         """Whoever has them: strangers, those that are served, and those that a fetch took."""

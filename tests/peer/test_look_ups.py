@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -105,8 +106,9 @@ class LookUpCase(SynchronousTestCase):
         """Nothing is left of any caller."""
         self.wait(GRAIN)
         listener = self.listener
-        self.assertEqual((listener._strangers, listener._serving, listener._joined), (set(), set(), set()))
-        self.assertEqual((listener._looking, self.shelf.size, self.shelf._read), ({}, 0, {}))
+        self.assertEqual((listener._strangers, listener._serving), (set(), set()))
+        self.assertEqual((listener._looking, listener._asked), ({}, {}))
+        self.assertEqual((self.shelf.size, self.shelf._read), (0, {}))
         self.assertEqual((listener._places.used, listener._pending.used), (0, 0))
         self.assertEqual((self.stats.pending, self.stats.serving, self.stats.connections), (0, 0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -152,11 +154,12 @@ class LookUpTests(LookUpCase):
         for cut in (1, 20, 48, 67):
             remote = self.caller()
             infohash = bytes([cut]) * 20
-            greeting = Handshake(infohash, THEIR_ID).encode() + offer_of()
-            remote.say(greeting[:cut])
-            remote.say(greeting[cut:])
+            said = Handshake(infohash, THEIR_ID).encode() + offer_of() + frame(1, MetadataRequest(0).encode())
+            remote.say(said[:cut])
+            remote.say(said[cut:])
             self.books.looking[-1].callback(INFO)
-            self.assertEqual(remote.listen()[0], Handshake(infohash, SERVING_ID))
+            self.assertEqual(remote.messages(), [MetadataData(0, len(INFO), INFO)])
+            self.assertEqual(remote.heard[0], Handshake(infohash, SERVING_ID))
 
     def test_what_others_are_served_is_there(self) -> None:
         first = self.call()
@@ -209,6 +212,24 @@ class LookUpTests(LookUpCase):
             peer.connectionLost()
         self.assertEqual([type(end) for end in self.fetch.ended], [PeerClosed] * 2)
         self.assert_forgotten()
+
+    def test_who_is_expected(self) -> None:
+        """A fetch that the look-up begins is not to end before its caller joins it."""
+        expected: list[bool] = []
+        look_up = self.books.look_up
+
+        def asks(infohash: bytes, caller: PeerAddress) -> Any:
+            expected.append(self.listener.expects(infohash))
+            return look_up(infohash, caller)
+
+        self.books.look_up = asks  # type: ignore[method-assign]
+        self.assertFalse(self.listener.expects(WANTED))
+        self.call()
+        self.assertEqual(expected, [True])
+        self.assertTrue(self.listener.expects(WANTED))
+        self.assertFalse(self.listener.expects(b"2" * 20))
+        self.books.looking[0].callback(None)
+        self.assertFalse(self.listener.expects(WANTED))
 
     def test_a_fetch_that_takes_no_more(self) -> None:
         self.fetch.most = 0
@@ -302,6 +323,17 @@ class LookUpTests(LookUpCase):
         # 16,384 keep-alives and the beginning of one.
         self.assertFalse(remote.dropped)
 
+    def test_an_answer_that_nobody_waits_for(self) -> None:
+        remote = self.call()
+        self.books.looking[0].callback(INFO)
+        remote.transport.clear()
+        remote.peer.answer_call(WANTED, SERVING_ID)
+        self.assertEqual(remote.transport.value(), b"")
+        gone = self.call(b"2" * 20)
+        gone.peer.abort(None)
+        gone.peer.answer_call(WANTED, SERVING_ID)
+        self.assertEqual(gone.transport.value(), b"")
+
     def test_without_the_extension_protocol(self) -> None:
         remote = self.call(reserved=bytes(8))
         self.books.looking[0].callback(INFO)
@@ -377,6 +409,22 @@ class CrowdTests(LookUpCase):
 class ServedTests(LookUpCase):
     """What a peer may cost that only takes."""
 
+    def test_its_socket(self) -> None:
+        """The kernel keeps little of what it does not read, and waits for nothing."""
+        remote = self.call()
+        with socket.socket() as sock:
+            remote.transport.getHandle = lambda: sock  # type: ignore[attr-defined]
+            self.books.looking[0].callback(INFO)
+            # Linux counts double, for what it needs itself.
+            size = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            self.assertLessEqual(size, 2 * LIMITS.serve_send_buffer)
+            self.assertGreaterEqual(size, LIMITS.serve_send_buffer)
+            self.assertTrue(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        gone = self.call(b"2" * 20)
+        gone.transport.getHandle = lambda: sock  # type: ignore[attr-defined]
+        self.books.looking[1].callback(INFO)
+        self.assertFalse(gone.dropped)
+
     def served(self, info: bytes = INFO) -> Remote:
         remote = self.call(more=offer_of())
         self.books.looking[-1].callback(info)
@@ -416,8 +464,8 @@ class ServedTests(LookUpCase):
     def test_one_that_does_not_read(self) -> None:
         remote = self.served(bytes(3 * BLOCK_SIZE))
         remote.transport.full = True  # type: ignore[attr-defined]
-        for _ in range(6):
-            remote.metadata(MetadataRequest(0))
+        remote.say(frame(1, MetadataRequest(0).encode()) * 6)
+        remote.metadata(MetadataRequest(0))
         # One block was too much for it, and no other was made.
         self.assertLess(len(remote.transport.value()), BLOCK_SIZE + 100)
         self.wait(LIMITS.serve_patience + GRAIN)
