@@ -138,6 +138,13 @@ class WebRequest(Request):
                 self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         Request.write(self, data)
 
+    def unregisterProducer(self) -> None:
+        """The handler writes no more; the client may be gone already."""
+        if self._disconnected:
+            self.producer = None
+        else:
+            Request.unregisterProducer(self)
+
     def finish(self) -> None:
         """The answer is whole. Klein says so once more, where a handler has said so."""
         if not (self.finished or self._disconnected):
