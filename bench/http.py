@@ -188,6 +188,7 @@ def main() -> int:
                 os.kill(started["pid"], 15)
                 lags = json.loads(server.line())
                 result["reactor_lag"] = lags
+                server.process.wait(10)
             finally:
                 server.stop()
                 sys.stderr.write(log.read_text())

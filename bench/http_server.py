@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from functorrent.daemon.collector import calm_collector
 from functorrent.daemon.interfaces import IQueue
 from functorrent.interfaces import IWallClock
 from functorrent.store.database import open_store
@@ -87,6 +88,7 @@ async def _serve(reactor: Any, folder: str) -> None:
     service = HttpService(reactor, "tcp:0:interface=127.0.0.1", make_site(context), sys.exit)
     service.startService()
     port = await service.ready
+    calm_collector()
     lag = _Lag(reactor)
     print(json.dumps({"url": f"http://127.0.0.1:{port.getHost().port}", "pid": os.getpid()}), flush=True)
 
