@@ -1,0 +1,1 @@
+"""What the daemon shows over HTTP: the API, the page, the metrics."""

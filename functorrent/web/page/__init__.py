@@ -1,0 +1,1 @@
+"""The page at `/`: a shell and its fixed assets, read once, served from memory."""
