@@ -155,5 +155,19 @@ class Limits:
     #: Ranges and files of `so` (BEP 53).
     max_select: int = 10_000
 
+    # -- the store -------------------------------------------------------------------------
+    #: Peers kept for one job, of all magnets that name it (`max_trackers` trackers).
+    max_known_peers: int = 500
+    #: Bytes of JSON kept of what a failed try learned; a report of 100 trackers has 30,000.
+    max_learned: int = 64 * KIB
+    max_report: int = 256 * KIB
+    #: Rows of one transaction: what waits behind it waits a tenth of a second, not a whole one.
+    store_rows: int = 5000
+    #: Rows waiting to be written, and questions waiting for a thread, before more are refused.
+    store_waiting_rows: int = 500_000
+    store_waiting_reads: int = 5000
+    #: Jobs looked at for one page of a search by name; the page may come short, with a cursor.
+    store_search: int = 50_000
+
 
 DEFAULT_LIMITS = Limits()
