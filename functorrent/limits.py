@@ -169,5 +169,60 @@ class Limits:
     #: Jobs looked at for one page of a search by name; the page may come short, with a cursor.
     store_search: int = 50_000
 
+    # -- HTTP (the daemon's API and page) --------------------------------------------------
+    #: Connections at once; an idle one gives way to a new one.
+    web_connections: int = 500
+    #: From the first byte of a request to the end of its headers (nginx 60 s, Apache 20).
+    web_header_timeout: float = 15.0
+    #: A connection that is kept without a request (nginx 75 s).
+    web_idle_timeout: float = 75.0
+    #: Without a byte of a body that we are ready to read, and one body in all.
+    web_body_timeout: float = 20.0
+    web_body_time: float = 600.0
+    #: An answer of which the client takes nothing.
+    web_write_timeout: float = 60.0
+    #: A refused body is read and dropped this long, so that the client sees the answer and no reset.
+    web_linger: float = 2.0
+    #: Bytes of a request's body that wait to be read before the socket is paused.
+    web_body_buffer: int = 256 * KIB
+    #: Bodies: lines of magnets, JSON with magnets, anything else.
+    web_text_body: int = 64 * MIB
+    web_json_body: int = 4 * MIB
+    web_small_body: int = 16 * KIB
+    #: Posts of magnets over `web_large_post` bytes, or of unknown length, at once.
+    web_large_post: int = 1 * MIB
+    web_large_posts: int = 4
+    #: Magnets of a post that go into one transaction.
+    web_batch: int = 2000
+    #: Seconds that one request may keep the reactor in one go.
+    web_slice: float = 0.008
+    #: Invalid lines told in the answer to one post, and characters shown of each.
+    web_invalid_rows: int = 10_000
+    web_input_shown: int = 200
+    #: Requests of one address (IPv6: of one /64) a second, after a burst; one costs about a millisecond.
+    web_rate: float = 500.0
+    web_burst: int = 2000
+    #: Wrong tokens of one address, then one each so many seconds.
+    web_wrong_tokens: int = 10
+    web_wrong_token_refill: float = 10.0
+    #: Addresses that are remembered for the two above.
+    web_addresses: int = 10_000
+    #: Days that a login of the page lasts.
+    web_session_days: int = 180
+    #: Streams of events at once, and requests that wait for a job.
+    web_streams: int = 100
+    web_waiters: int = 1000
+    #: Longest `?wait=`.
+    web_wait: float = 60.0
+    #: Events kept for those who come back, and characters of magnets in them.
+    web_events: int = 10_000
+    web_event_text: int = 16 * MIB
+    #: Events a stream may lie behind before it is told to load the list again.
+    web_stream_backlog: int = 1000
+    #: A comment line on a silent stream: proxies cut connections after 30 to 60 s.
+    web_heartbeat: float = 15.0
+    #: File lists being read at once: a large one takes hundreds of milliseconds of CPU.
+    web_file_readers: int = 2
+
 
 DEFAULT_LIMITS = Limits()

@@ -1,1 +1,1 @@
-"""What the daemon shows over HTTP: the API, the page, the metrics."""
+"""HTTP: the daemon's API, its events and its doors. Only the daemon imports this (klein comes with it)."""
