@@ -98,7 +98,9 @@ def _none_yet(job: Job) -> Problem:
     why = _WHY.get(job.status, "its metadata is not in the store")
     reason = (job.report or {}).get("reason")
     last = f" The last try: {printable(str(reason), 500)}" if reason else ""
-    return Problem(404, f"There is no .torrent file of this magnet: {why}.{last}", extra={"state": job.status})
+    return Problem(
+        404, f"There is no .torrent file of this magnet: {why}.{last}", extra={"state": job.status}
+    )
 
 
 def _matches(request: WebRequest, tag: bytes) -> bool:

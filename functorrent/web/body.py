@@ -116,5 +116,3 @@ class Body:
 def _too_large(cap: int) -> Problem:
     size = f"{cap // (1024 * 1024)} MiB" if cap >= 1024 * 1024 else f"{cap // 1024} KiB"
     return Problem(413, f"The body of this request is too large: it may have {size}.")
-
-

@@ -79,9 +79,7 @@ class Doors:
         # Before comparing: whoever guesses learns nothing more from now on, not even by a lucky guess.
         wait = self._wrong.wait(network)
         if wait:
-            raise Problem(
-                429, "Too many wrong tokens from this address; try again later.", retry_after=wait
-            )
+            raise Problem(429, "Too many wrong tokens from this address; try again later.", retry_after=wait)
         if self._token is not None and not hmac.compare_digest(self._token, given):
             self._wrong.take(network)
             raise unauthorized("This is not the token of this daemon.")

@@ -30,7 +30,9 @@ def arguments(request: WebRequest, known: Iterable[str]) -> dict[str, str]:
         except UnicodeDecodeError:
             raise bad("The query is not UTF-8.") from None
         if name not in known:
-            raise bad(f"The query's {printable(name, 50)} is unknown here; known: {', '.join(sorted(known))}.")
+            raise bad(
+                f"The query's {printable(name, 50)} is unknown here; known: {', '.join(sorted(known))}."
+            )
         if len(values) > 1:
             raise bad(f"The query has {name} more than once.")
         found[name] = value

@@ -30,7 +30,7 @@ class Asset:
 
 
 def load_assets() -> Mapping[str, Asset]:
-    """Everything under ``/assets/``, by name. No other names are ever looked up."""
+    """Everything under ``/page/``, by name. No other names are ever looked up."""
     found: dict[str, Asset] = {}
     for entry in sorted(files(__package__).joinpath("static").iterdir(), key=lambda entry: entry.name):
         kind = _TYPES.get(entry.name[entry.name.rfind(".") :])
@@ -42,7 +42,7 @@ def load_assets() -> Mapping[str, Asset]:
 def load_shell(version: str, assets: Mapping[str, Asset]) -> Asset:
     """The page itself. It names every module, so that the browser asks for all of them at once."""
     modules = "\n".join(
-        f'<link rel="modulepreload" href="/assets/{escape(name)}">'
+        f'<link rel="modulepreload" href="/page/{escape(name)}">'
         for name in assets
         if name.endswith(".js") and name != _ENTRY
     )

@@ -43,7 +43,7 @@ class PageContext(Protocol):
 
 
 def page_routes(app: Klein, context: PageContext) -> None:
-    """Add `/` and `/assets/...` to `app`. Reads the files now, once."""
+    """Add `/` and `/page/...` to `app`. Reads the files now, once."""
     assets = load_assets()
     shell = load_shell(context.version, assets)
 
@@ -51,7 +51,7 @@ def page_routes(app: Klein, context: PageContext) -> None:
     def page(request: Request) -> bytes:
         return _serve(request, shell)
 
-    @app.route("/assets/<name>", methods=["GET"])
+    @app.route("/page/<name>", methods=["GET"])
     def asset(request: Request, name: str) -> bytes:
         found = assets.get(name)
         if found is None:
