@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from klein import Klein
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -11,7 +13,6 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from functorrent.errors import QueueClosed, StoreError
 from functorrent.text import printable
 from functorrent.web.problems import Problem, internal, not_found
-from functorrent.web.request import WebRequest
 
 _log = Logger()
 
@@ -43,8 +44,8 @@ def handle_failures(app: Klein) -> None:
     """Answer every exception of a handler."""
 
     @app.handle_errors(Exception)
-    def failed(request: WebRequest, failure: Failure) -> None:
-        problem = problem_of(failure.value)
+    def failed(request: Any, failure: Failure) -> None:
+        problem = None if failure.value is None else problem_of(failure.value)
         if problem is None:
             _log.failure("a request could not be answered", failure)
             problem = internal()

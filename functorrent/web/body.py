@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-
 from twisted.internet.defer import Deferred
 
 from functorrent.web.problems import Problem

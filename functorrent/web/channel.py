@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.protocol import connectionDone
 from twisted.web.http import HTTPChannel
 
 from functorrent.web.problems import PROBLEM_JSON, Problem
@@ -55,7 +56,7 @@ class Channel(HTTPChannel):
             self._heard = self.site.clock.seconds()
         HTTPChannel.dataReceived(self, data)
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone, or we hung up."""
         self.phase = CLOSING
         self._deadline(self._late, None)
@@ -126,12 +127,13 @@ class Channel(HTTPChannel):
         unread = self.phase in (BODY, HEADERS)
         self._expect(CLOSING, self.site.limits.web_write_timeout)
         transport: Any = self.transport
-        if unread and IHalfCloseableDescriptor.providedBy(transport) and not self.isSecure():
+        half: Any = IHalfCloseableDescriptor(transport, None)
+        if unread and half is not None and not self.isSecure():
             # A socket that is closed with bytes unread is reset, and the client may lose our answer with
             # it. So: end our side, and read and drop the other for a moment.
             transport.unregisterProducer()
             transport.resumeProducing()
-            transport.loseWriteConnection()
+            half.loseWriteConnection()
             self._expect(CLOSING, self.site.limits.web_linger)
         else:
             HTTPChannel.loseConnection(self)

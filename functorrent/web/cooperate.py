@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 _T = TypeVar("_T")
 
@@ -32,11 +31,12 @@ class Slices:
             self._began = self._clock.seconds()
 
     async def waited(self, deferred: Deferred[_T]) -> _T:
-        """The result of `deferred`, after which a new slice begins."""
-        try:
-            return await deferred
-        finally:
+        """The result of `deferred`; a new slice begins after it where it made us wait."""
+        waits = not deferred.called
+        result = await deferred
+        if waits:
             self._began = self._clock.seconds()
+        return result
 
 
 def shielded(deferred: Deferred[_T]) -> Deferred[_T]:
@@ -46,9 +46,6 @@ def shielded(deferred: Deferred[_T]) -> Deferred[_T]:
     """
     outer: Deferred[_T] = Deferred()
 
-    def tell(result: _T | Failure) -> None:
-        # Twisted lets one late result pass by a cancelled Deferred.
-        outer.callback(result) if not isinstance(result, Failure) else outer.errback(result)
-
-    deferred.addBoth(tell)
+    # Twisted lets one late result pass by a cancelled Deferred.
+    deferred.addCallbacks(outer.callback, outer.errback)
     return outer

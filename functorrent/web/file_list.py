@@ -40,7 +40,9 @@ async def read_files(info_bytes: bytes, start: int, limit: int, slices: Slices) 
     if reader.listed is not None:
         return reader.listed
     if b"length" in value or reader.tree is None:
-        single = [((text_of(value, b"name"),), _size(value))] if b"length" in value else []
+        single: list[File] = []
+        if b"length" in value:
+            single.append(((text_of(value, b"name"),), _size(value)))
         return FilePage(single[start : start + limit], len(single))
     return await _page_of_tree(reader.tree, start, start + limit, slices)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -16,7 +17,7 @@ from twisted.web.http import parse_qs
 from twisted.web.server import Request
 
 from functorrent.web.body import Body
-from functorrent.web.problems import PROBLEM_JSON, Problem, internal, not_found
+from functorrent.web.problems import PROBLEM_JSON, Problem, internal, not_found, title_of
 
 if TYPE_CHECKING:
     from functorrent.web.channel import Channel
@@ -137,7 +138,8 @@ class WebRequest(Request):
         """The whole answer. Does nothing when the client is gone."""
         if self.finished or self._disconnected:
             return
-        self.setResponseCode(status)
+        # Not every version of Twisted knows the name of every status.
+        self.setResponseCode(status, title_of(status).encode("ascii"))
         self.setHeader(b"Content-Type", content_type)
         self.setHeader(b"Content-Length", b"%d" % len(data))
         self.write(data)
@@ -178,8 +180,6 @@ def to_json(value: Any) -> bytes:
 
 
 def _is_utf8(path: bytes) -> bool:
-    from urllib.parse import unquote_to_bytes
-
     try:
         unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:

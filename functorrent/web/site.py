@@ -54,7 +54,7 @@ class WebSite(Site):
     """A factory of connections, bounded in number, that can be closed with them."""
 
     noisy = False
-    requestFactory = WebRequest
+    requestFactory: Any = WebRequest
 
     def __init__(self, context: WebContext, app: Klein, doors: Doors, hub: EventHub) -> None:
         # Twisted's one idle time is off: Channel has its own.
@@ -77,8 +77,6 @@ class WebSite(Site):
             return None
         channel = Channel(self)
         channel.requestFactory = self.requestFactory
-        channel.timeOut = None
-        channel.callLater = self.clock.callLater
         return channel
 
     def _make_room(self) -> bool:
@@ -119,7 +117,8 @@ class WebSite(Site):
         for channel in list(self._channels):
             if channel.phase is IDLE:
                 channel.abort()
-        self._closed = done = Deferred()
+        done: Deferred[None] = Deferred()
+        self._closed = done
         if not self._channels:
             self._ended()
         else:
