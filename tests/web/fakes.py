@@ -60,7 +60,24 @@ def report(reason: str | None) -> dict[str, Any]:
         }
     ]
     peers = dict.fromkeys(
-        ["found", "refused", "timed_out", "unreachable", "not_allowed", "closed", "not_bittorrent", "wrong_infohash", "self", "no_extensions", "no_metadata", "rejected", "bad_data", "stalled", "cancelled", "fetched"],
+        [
+            "found",
+            "refused",
+            "timed_out",
+            "unreachable",
+            "not_allowed",
+            "closed",
+            "not_bittorrent",
+            "wrong_infohash",
+            "self",
+            "no_extensions",
+            "no_metadata",
+            "rejected",
+            "bad_data",
+            "stalled",
+            "cancelled",
+            "fetched",
+        ],
         0,
     )
     peers |= {"found": 3, "timed_out": 2} | ({"fetched": 1} if reason is None else {"refused": 1})

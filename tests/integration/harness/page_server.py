@@ -18,13 +18,14 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineOnlyReceiver
 
 from functorrent.magnet import Magnet
-from functorrent.store.jobs import Job, NewJob, Result, Submitted
+from functorrent.store.jobs import NewJob, Result
 from functorrent.testing.samples import sample_magnet
 from functorrent.testing.store import memory_store
 from functorrent.web.context import WebContext
 from functorrent.web.page.routes import page_routes
 from functorrent.web.site import make_site
 from functorrent.wire.bencode import encode
+from tests.web.fakes import StoreQueue
 
 reactor: Any = _reactor
 WORKER = "the test"
@@ -33,22 +34,6 @@ WORKER = "the test"
 class Wall:
     def now(self) -> float:
         return time()
-
-
-class Orders:
-    """An IQueue that hands everything to the store: nothing is fetched by itself."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def submit(self, jobs: Sequence[NewJob]) -> Deferred[list[Submitted]]:
-        return self._store.submit(jobs)
-
-    def cancel(self, key: bytes) -> Deferred[Job | None]:
-        return self._store.cancel(key)
-
-    def retry(self, key: bytes) -> Deferred[Job | None]:
-        return self._store.retry(key)
 
 
 class Steering(LineOnlyReceiver):
@@ -82,7 +67,7 @@ class Steering(LineOnlyReceiver):
             reactor,
             Wall(),
             self.store,
-            Orders(self.store),
+            StoreQueue(self.store),
             "0.1.0",
             token=token,
             minutes=lambda: self.minutes,

@@ -7,8 +7,8 @@ import { STATES } from "./words.js";
 /** No more invalid lines than this are shown; the rest are counted. */
 const SHOWN = 50;
 
-/** The nodes that tell it. `answer`: {accepted, invalid, error}. */
-export function outcome({ accepted, invalid, error }, from) {
+/** The nodes that tell it. `answer`: the API's, or what it refused with `error`. */
+export function outcome({ accepted, invalid, invalid_omitted: omitted = 0, error }, from) {
   const nodes = [];
   if (error) {
     const taken = error.body?.accepted_lines;
@@ -21,7 +21,7 @@ export function outcome({ accepted, invalid, error }, from) {
   }
   if (invalid.length) {
     const what = accepted.length ? "not taken" : "not taken: nothing was added";
-    nodes.push(h("p", { class: "problem" }, `${plural(invalid.length, "line")} ${what}.`), lines(invalid));
+    nodes.push(h("p", { class: "problem" }, `${plural(invalid.length + omitted, "line")} ${what}.`), lines(invalid, omitted));
   } else if (!accepted.length && !error) {
     nodes.push(h("p", { class: "problem" }, "There was no magnet in it."));
   }
@@ -44,7 +44,7 @@ function byState(accepted) {
   return `: ${words.join(", ")}`;
 }
 
-function lines(invalid) {
+function lines(invalid, omitted) {
   const shown = invalid.slice(0, SHOWN).map(({ line, input, error }) =>
     h(
       "li",
@@ -54,8 +54,9 @@ function lines(invalid) {
       h("span", { class: "why" }, h("bdi", {}, sentence(error ?? "Not a magnet"))),
     ),
   );
-  if (invalid.length > SHOWN) {
-    shown.push(h("li", { class: "quiet" }, `and ${count(invalid.length - SHOWN)} more`));
+  const more = omitted + invalid.length - shown.length;
+  if (more > 0) {
+    shown.push(h("li", { class: "quiet" }, `and ${count(more)} more`));
   }
   return h("ul", { class: "invalid" }, shown);
 }

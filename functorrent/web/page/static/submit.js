@@ -29,7 +29,7 @@ export function submission(sent) {
       answer = await submit(what);
     } catch (error) {
       answer = Array.isArray(error.body?.invalid)
-        ? { accepted: [], invalid: error.body.invalid }
+        ? { ...error.body, accepted: [] }
         : { accepted: [], invalid: [], error };
     }
     told.replaceChildren(...outcome(answer, from));
@@ -53,7 +53,7 @@ export function submission(sent) {
       return;
     }
     const answer = await send(text, "");
-    if (!answer.error) {
+    if (!answer.error && !answer.invalid_omitted) {
       // What was not valid stays, to be mended.
       const lines = text.split(/\r\n|\r|\n/);
       box.value = answer.invalid.map(({ line }) => lines[line - 1] ?? "").join("\n");
