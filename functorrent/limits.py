@@ -212,8 +212,8 @@ class Limits:
     #: Streams of events at once, and requests that wait for a job.
     web_streams: int = 100
     web_waiters: int = 1000
-    #: Longest `?wait=`.
-    web_wait: float = 60.0
+    #: Longest `?wait=`, whole seconds.
+    web_wait: int = 60
     #: Events kept for those who come back, and characters of magnets in them.
     web_events: int = 10_000
     web_event_text: int = 16 * MIB

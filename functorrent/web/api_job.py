@@ -8,7 +8,7 @@ from klein import Klein
 
 from functorrent.store.jobs import Job
 from functorrent.web.cooperate import shielded
-from functorrent.web.queries import arguments, infohash_of, no_job, seconds
+from functorrent.web.queries import arguments, infohash_of, no_job, whole
 from functorrent.web.request import WebRequest
 from functorrent.web.waiters import Waiters
 
@@ -21,7 +21,7 @@ def job_routes(app: Klein, context: WebContext, waiters: Waiters) -> None:
 
     @app.route("/api/v1/magnets/<infohash>", methods=["GET"])
     async def job(request: WebRequest, infohash: str) -> None:
-        wait = seconds(arguments(request, ("wait",)).get("wait"), "wait", context.limits.web_wait)
+        wait = whole(arguments(request, ("wait",)).get("wait"), "wait", 0, context.limits.web_wait, 0)
         _tell(request, await waiters.job(infohash_of(infohash), wait))
 
     @app.route("/api/v1/magnets/<infohash>", methods=["DELETE"])

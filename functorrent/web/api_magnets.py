@@ -179,6 +179,7 @@ def _query(asked: dict[str, str]) -> JobQuery:
 
 def _search(q: str | None) -> tuple[str | None, str | None]:
     """The infohash prefix and the part of a name that `q` may be: hex digits may be either."""
+    q = (q or "").strip()
     if not q:
         return None, None
     infohash = q.lower() if _HEX.fullmatch(q) else None

@@ -11,8 +11,8 @@ from functorrent.web.problems import Problem
 from functorrent.web.request import WebRequest
 
 _WHOLE = re.compile(r"[0-9]{1,6}", re.ASCII)
-_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
-_DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
+#: Far within what a database counts to.
+_CURSOR = re.compile(r"[0-9a-f]{1,12}", re.ASCII)
 
 
 def bad(detail: str) -> Problem:
@@ -48,36 +48,18 @@ def whole(text: str | None, name: str, low: int, high: int, default: int) -> int
     return int(text)
 
 
-def seconds(text: str | None, name: str, high: float) -> float:
-    """A duration; 0 where there is none. Raises a Problem (400)."""
-    if text is None:
-        return 0.0
-    if _SECONDS.fullmatch(text) is None or float(text) > high:
-        raise bad(f"{name} must be seconds, from 0 to {high:g}.")
-    return float(text)
-
-
 def make_cursor(number: int) -> str:
     """An opaque word for where the next page begins."""
-    return binascii.b2a_base64(b"%d" % number, newline=False).decode().rstrip("=").translate(_TO_URL)
+    return f"{number:x}"
 
 
 def read_cursor(text: str | None) -> int | None:
     """The number in a cursor of ours. Raises a Problem (400)."""
     if text is None:
         return None
-    try:
-        digits = binascii.a2b_base64(text.translate(_FROM_URL) + "=" * (-len(text) % 4)).decode("ascii")
-    except ValueError:
-        digits = ""
-    # One cursor for one place, and none that overflows the store's integers.
-    if _DIGITS.fullmatch(digits) is None or make_cursor(int(digits)) != text:
+    if _CURSOR.fullmatch(text) is None:
         raise bad("cursor must be the next of a page before.")
-    return int(digits)
-
-
-_TO_URL = str.maketrans("+/", "-_")
-_FROM_URL = str.maketrans("-_", "+/")
+    return int(text, 16)
 
 
 def infohash_of(text: str) -> bytes:

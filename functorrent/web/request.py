@@ -22,13 +22,13 @@ from functorrent.web.problems import PROBLEM_JSON, Problem, internal, not_found,
 if TYPE_CHECKING:
     from functorrent.web.channel import Channel
 
+_CSP = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 #: Of every answer. Nothing is framed, sniffed, cached, or taken from another site.
 SECURITY_HEADERS = (
-    (
-        b"Content-Security-Policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
+    (b"Content-Security-Policy", _CSP),
     (b"X-Content-Type-Options", b"nosniff"),
     (b"X-Frame-Options", b"DENY"),
     (b"Referrer-Policy", b"no-referrer"),

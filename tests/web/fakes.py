@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from functorrent.daemon.interfaces import IQueue
+from functorrent.errors import PEER_OUTCOMES
 from functorrent.interfaces import IWallClock
 from functorrent.metainfo.summary import summarize
 from functorrent.store.jobs import Claim, Job, NewJob, Result, Submitted
@@ -59,28 +60,8 @@ def report(reason: str | None) -> dict[str, Any]:
             "error": None if reason is None else "no answer within 15 s",
         }
     ]
-    peers = dict.fromkeys(
-        [
-            "found",
-            "refused",
-            "timed_out",
-            "unreachable",
-            "not_allowed",
-            "closed",
-            "not_bittorrent",
-            "wrong_infohash",
-            "self",
-            "no_extensions",
-            "no_metadata",
-            "rejected",
-            "bad_data",
-            "stalled",
-            "cancelled",
-            "fetched",
-        ],
-        0,
-    )
-    peers |= {"found": 3, "timed_out": 2} | ({"fetched": 1} if reason is None else {"refused": 1})
+    peers = dict.fromkeys(PEER_OUTCOMES, 0) | {"found": 3}
+    peers |= {"timed_out": 2} | ({"fetched": 1} if reason is None else {"refused": 1})
     return {"trackers": trackers, "peers": peers, "reason": reason}
 
 
