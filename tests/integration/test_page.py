@@ -280,9 +280,12 @@ def test_100_000_rows(browser: Browser, page_server: PageServer) -> None:
               requestAnimationFrame(tick);
             }"""
         )
-        page_server("many", count=10_000, word="burst")
-        expect_text(page.locator(ROW).first, "burst 009999")
-        expect_text(page.locator('.tab:has(input[value=""])'), "110,000")
+        for number in range(20):
+            page_server("many", count=500, word=f"burst {number:02d}")
+            page.wait_for_timeout(20)
+        page_server("many", count=10_000, word="flood")
+        expect_text(page.locator(ROW).first, "flood 009999")
+        expect_text(page.locator('.tab:has(input[value=""])'), "120,000")
         assert page.locator(ROW).count() < 80
         longest = page.evaluate("window.longest")
         print(f"first rows after {first:.2f} s; longest gap between two frames in a burst {longest:.0f} ms")
@@ -307,7 +310,7 @@ def test_detail_of_a_fetched_one(browser: Browser, page_server: PageServer) -> N
         assert folder.get_attribute("open") is not None
         folder.locator("summary").first.click()
         assert page.get_by_text("E01.mkv").is_hidden()
-        expect_text(page.locator(".peers"), re.compile("1.*sent all of it.*2.*did not answer", re.S))
+        expect_text(page.locator(".peers"), re.compile("2.*did not answer.*1.*sent all of it", re.S))
         with page.expect_download() as download:
             page.get_by_role("link", name="Download .torrent").click()
         assert download.value.suggested_filename.endswith(".torrent")
@@ -395,11 +398,11 @@ def test_one_that_is_not_there(browser: Browser, page_server: PageServer) -> Non
 
 HOSTILE = {
     "html": ("<img src=x onerror=alert(1)><script>alert(2)</script>", "<img src=x onerror=alert(1)>"),
-    "turned": ("harmless\u202egpj.exe", "harmless\\u202Egpj.exe"),
-    "control": ("bell\x07 line\nesc\x1b[31m del\x7f c1\x9b", "bell␇ line␊esc␛[31m del␡ c1\\u009B"),
+    "turned": ("harmless\u202egpj.exe", "harmless\\u202egpj.exe"),
+    "control": ("bell\x07 line\nesc\x1b[31m del\x7f c1\x9b", "bell\\x07 line\\x0aesc\\x1b[31m del\\x7f c1\\x9b"),
     "tags": (
         "tag\U000e0041 zero\u200b mark\ufeff filler\u3164",
-        "tag\\u{E0041} zero\\u200B mark\\uFEFF filler\\u3164",
+        "tag\\U000e0041 zero\\u200b mark\\ufeff filler\\u3164",
     ),
     "joined": ("نامه\u200cها 👩\u200d🚀", "نامه\u200cها 👩\u200d🚀"),
 }

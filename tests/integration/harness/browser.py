@@ -29,7 +29,7 @@ ARGUMENTS = (
 )
 #: Milliseconds that an expectation may take; a whole test, in seconds.
 PATIENCE = 10_000
-LONGEST = 60.0
+LONGEST = 150.0
 
 
 class PageServer(Program):

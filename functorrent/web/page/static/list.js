@@ -18,7 +18,7 @@ const RELOAD = 1_000;
 /** ... and no more pages of it at once than these. */
 const PAGES = 10;
 /** Ages are told anew this often (milliseconds). */
-const TICK = 15_000;
+const TICK = 5_000;
 
 export class List {
   /** `on.empty(filter, nothing)`: called when the shown list became empty (true) or not. */

@@ -60,7 +60,9 @@ function tracker(told) {
 
 function peers(counts) {
   const found = counts.found ?? 0;
-  const rows = Object.entries(PEERS).filter(([outcome]) => counts[outcome] > 0);
+  const rows = Object.entries(PEERS)
+    .filter(([outcome]) => counts[outcome] > 0)
+    .sort(([one], [other]) => counts[other] - counts[one]);
   if (rows.length === 0) {
     return [h("h3", {}, "Peers"), h("p", { class: "quiet" }, "Nobody was found who could be asked.")];
   }

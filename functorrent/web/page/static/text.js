@@ -6,7 +6,7 @@ const TRICKY = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u2800\u3164\uf
 // Joiners are parts of honest Persian, Indic and emoji text.
 const JOINERS = "\u200c\u200d";
 
-/** `text` in at most `limit` characters; a newline becomes ␊, a turn of direction becomes \u202E. */
+/** `text` in at most `limit` characters; a line's end becomes \x0a, a turn of direction \u202e. */
 export function clean(text, limit = 300) {
   let shown = String(text);
   if (shown.length > limit) {
@@ -16,18 +16,14 @@ export function clean(text, limit = 300) {
 }
 
 function visible(character) {
-  const code = character.codePointAt(0);
   if (JOINERS.includes(character)) {
     return character;
   }
-  if (code < 0x20) {
-    return String.fromCharCode(0x2400 + code);
+  const hex = character.codePointAt(0).toString(16);
+  if (hex.length <= 2) {
+    return `\\x${hex.padStart(2, "0")}`;
   }
-  if (code === 0x7f) {
-    return "\u2421";
-  }
-  const hex = code.toString(16).toUpperCase();
-  return code > 0xffff ? `\\u{${hex}}` : `\\u${hex.padStart(4, "0")}`;
+  return hex.length <= 4 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }
 
 /** A sentence: a capital at its beginning, a full stop at its end. */

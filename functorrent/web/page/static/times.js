@@ -35,7 +35,7 @@ export function span(seconds) {
 /** "just now", "3 min ago". */
 export function ago(iso) {
   const seconds = (now() - Date.parse(iso)) / 1000;
-  return seconds < 5 ? "just now" : `${span(seconds)} ago`;
+  return seconds < 60 ? "just now" : `${span(seconds)} ago`;
 }
 
 /** "in 4 min"; "now" for what is due. */
