@@ -399,7 +399,10 @@ def test_one_that_is_not_there(browser: Browser, page_server: PageServer) -> Non
 HOSTILE = {
     "html": ("<img src=x onerror=alert(1)><script>alert(2)</script>", "<img src=x onerror=alert(1)>"),
     "turned": ("harmless\u202egpj.exe", "harmless\\u202egpj.exe"),
-    "control": ("bell\x07 line\nesc\x1b[31m del\x7f c1\x9b", "bell\\x07 line\\x0aesc\\x1b[31m del\\x7f c1\\x9b"),
+    "control": (
+        "bell\x07 line\nesc\x1b[31m del\x7f c1\x9b",
+        "bell\\x07 line\\x0aesc\\x1b[31m del\\x7f c1\\x9b",
+    ),
     "tags": (
         "tag\U000e0041 zero\u200b mark\ufeff filler\u3164",
         "tag\\U000e0041 zero\\u200b mark\\ufeff filler\\u3164",

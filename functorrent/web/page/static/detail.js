@@ -104,7 +104,7 @@ export class Detail {
   }
 
   show(job) {
-    const had = this.body.contains(document.activeElement) ? document.activeElement.dataset.does : null;
+    const had = this.body.contains(document.activeElement) ? document.activeElement : null;
     this.shown = job;
     setText(this.heading, clean(job.name || this.key, 1500));
     this.heading.classList.toggle("nameless", !job.name);
@@ -120,7 +120,8 @@ export class Detail {
     );
     // What was pressed may be another button now, and has the focus all the same.
     if (had) {
-      (this.body.querySelector(`[data-does="${had}"]`) ?? this.body.querySelector("button, a"))?.focus();
+      const same = this.body.contains(had) ? had : this.body.querySelector(`[data-does="${had.dataset.does}"]`);
+      (same ?? this.body.querySelector("button, a"))?.focus({ preventScroll: true });
     }
     this.times();
   }

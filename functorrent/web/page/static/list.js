@@ -15,7 +15,9 @@ const AHEAD = 30;
 const PENDING = 20_000;
 /** A list that must be loaded again is not loaded more often than this (milliseconds). */
 const RELOAD = 1_000;
-/** ... and no more pages of it at once than these. */
+/** ... but after a failure that neither a new connection nor a login will mend, it is, so much later. */
+const LATER = 5_000;
+/** No more pages than these are loaded again at once. */
 const PAGES = 10;
 /** Ages are told anew this often (milliseconds). */
 const TICK = 5_000;
@@ -117,6 +119,8 @@ export class List {
       this.tell(error);
       if (error === null) {
         take(whole);
+      } else if (what === "all" && error.status !== 401 && error.status !== 0) {
+        this.again = setTimeout(() => this.load(), LATER);
       }
       this.draw();
     }
