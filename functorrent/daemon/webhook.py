@@ -226,7 +226,9 @@ def _reason(error: BaseException) -> Failure:
     """What is behind an error of twisted.web, which wraps up what has ended a request."""
     reasons = getattr(error, "reasons", None)
     first = reasons[0] if reasons else None
-    return _reason(first.value) if isinstance(first, Failure) else Failure(error)
+    if isinstance(first, Failure) and first.value is not None:
+        return _reason(first.value)
+    return Failure(error)
 
 
 def _explained(error: BaseException) -> str:
