@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent
+#: The page's script and style are no Python: without package_data they would be left out in silence.
+_PAGE = _ROOT / "functorrent" / "web" / "page" / "static"
 
 WANTED = {
+    *(path.relative_to(_ROOT).as_posix() for path in _PAGE.iterdir()),
     "functorrent/__init__.py",
     "functorrent/cli.py",
     "functorrent/tap.py",
     "functorrent/py.typed",
     "functorrent/plugins/__init__.py",
+    "functorrent/web/page/shell.html",
     "functorrent/wire/session.py",
     "twisted/plugins/functorrent_metafetch.py",
 }

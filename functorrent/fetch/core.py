@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ class FetchCore:
     fetches: dict[bytes, MetadataClientFactory] = field(default_factory=dict)
     #: `settings.peers`, resolved.
     extra_peers: tuple[PeerAddress, ...] = ()
+    #: Whether a peer has called for a torrent, and is about to be handed over.
+    expects: Callable[[bytes], bool] = lambda infohash: False
 
     def is_self(self, address: PeerAddress) -> bool:
         """Whether an address is our own listener's (a tracker names us to ourselves)."""

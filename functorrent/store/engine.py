@@ -45,7 +45,13 @@ class Place:
             self.url = make_url(url)
         except (ArgumentError, ValueError):
             raise UsageError(f"not a URL of a store: {printable(str(url))}") from None
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        backend = self.url.get_backend_name()
+        if backend not in ("sqlite", "postgresql"):
+            raise UsageError(f"the store is in SQLite or in PostgreSQL, and not in {printable(backend)}")
+        if self.url.drivername == "postgresql":
+            # SQLAlchemy's own choice is psycopg2, of which this is the successor.
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.is_sqlite = backend == "sqlite"
         database = self.url.database
         self.in_memory = self.is_sqlite and database in (None, "", ":memory:")
         self.path = os.path.abspath(database) if self.is_sqlite and database and not self.in_memory else None
@@ -60,8 +66,8 @@ class Place:
         if not self.is_sqlite:
             try:
                 return create_engine(self.url, pool_size=readers + 1, max_overflow=0, pool_pre_ping=True)
-            except ImportError as error:
-                raise StoreError(f"the store ({self.title}) needs another package: {error}") from None
+            except (ImportError, ArgumentError) as error:
+                raise StoreError(f"the store ({self.title}) needs another Python package: {error}") from None
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise StoreError(
                 f"SQLite {sqlite3.sqlite_version} is too old for the store: 3.35 or newer is needed"

@@ -6,6 +6,7 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from functorrent.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from functorrent.text import printable
@@ -36,7 +37,7 @@ def store_error(error: Exception, where: str) -> StoreError:
             return known
     elif isinstance(original, OSError):
         return StoreError(f"the store ({where}) cannot be used: {original.strerror or original}")
-    _log.failure("The store failed in an unexpected way")
+    _log.failure("The store failed in an unexpected way", failure=Failure(error))
     said = printable(str(original)) if isinstance(error, SQLAlchemyError) else type(error).__name__
     return StoreError(f"the store ({where}) failed: {said}")
 

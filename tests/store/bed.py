@@ -100,9 +100,7 @@ class StoreCase(SynchronousTestCase):
     def claimed(self, count: int = 100, worker: str = "w") -> list[bytes]:
         return [claim.key for claim in self.claim(count, worker)]
 
-    def fail(  # type: ignore[override]
-        self, key: bytes, next_attempt: float | None = None, worker: str = "w", **more: Any
-    ) -> bool:
+    def failed(self, key: bytes, next_attempt: float | None = None, worker: str = "w", **more: Any) -> bool:
         done: bool = self.get(self.store.failed(worker, key, REPORT, 1.5, next_attempt, **more))
         return done
 
@@ -129,9 +127,9 @@ class StoreCase(SynchronousTestCase):
         if state in ("fetching", "waiting", "fetched", "gave_up"):
             self.assertIsNotNone(self.get(self.store.claim_one("w", key, LEASE)))
         if state == "waiting":
-            self.assertTrue(self.fail(key, self.wall.time + 300))
+            self.assertTrue(self.failed(key, self.wall.time + 300))
         elif state == "gave_up":
-            self.assertTrue(self.fail(key))
+            self.assertTrue(self.failed(key))
         elif state == "fetched":
             self.assertTrue(self.fetch(number))
         elif state == "cancelled":

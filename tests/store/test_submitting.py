@@ -132,7 +132,7 @@ class AgainTests(StoreCase):
         [claim] = self.claim()
         self.assertEqual(len(claim.magnet.all_trackers()), 100)
         self.assertEqual(len(claim.magnet.peers), 500)
-        self.fail(claim.key, START + 1000)
+        self.failed(claim.key, START + 1000)
         [answer] = self.submit(magnet_of(1, OTHER + "&x.pe=198.51.100.1:1"))
         self.assertEqual((answer.status, answer.queued), ("waiting", False))
 
