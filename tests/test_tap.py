@@ -90,5 +90,5 @@ class PluginTests(FolderTestCase):
             "from twisted.internet import reactor\n"
             "print([each.name for each in service], reactor.seconds is time.monotonic)"
         )
-        self.assertEqual(said.strip(), "['metafetch', 'systemd'] True")
+        self.assertEqual(said.strip(), "['metafetch', 'reload', 'systemd'] True")
         self.assertEqual(sorted(os.listdir(data)), ["output-owner", "torrents"])

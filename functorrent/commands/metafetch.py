@@ -115,9 +115,9 @@ class Composition:
         """All of it, to be started. Systemd hears first that we stop."""
         services: Any = LoggedService(self._logs)
         services.addService(self.daemon)
-        if self._logs.file is not None:
-            stop = self._reactor.stop if self._logs.terminal else None
-            services.addService(Reload(self._reactor, self._logs.file.reopen, stop))
+        # Without it SIGHUP would end us at once; that of a terminal which is gone ends us in order.
+        stop = self._reactor.stop if self._logs.terminal else None
+        services.addService(Reload(self._reactor, self._reload, stop))
         services.addService(self.systemd)
         logged: LoggedService = services
         return logged
@@ -139,6 +139,11 @@ class Composition:
         except Exception:
             self.log.failure("plugins could not be looked up")
         return found
+
+    def _reload(self) -> None:
+        """SIGHUP. Raises OSError where the log file cannot be opened again."""
+        file = self._logs.file
+        self.systemd.reload(file.reopen if file is not None else lambda: None)
 
     def _ended(self, *what: Any) -> None:
         self.telemetry.ended(*what)
@@ -201,6 +206,7 @@ class Composition:
             minutes=self.telemetry.minutes,
             metrics=lambda: render(self.telemetry)[0],
             pages=[page_routes],
+            answered=self.telemetry.answered,
         )
         http = HttpService(self._reactor, endpoint, make_site(context), self._gave_up)
 

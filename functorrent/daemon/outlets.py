@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -257,7 +257,8 @@ class _Lane:
             if error is None:
                 await store.delivered(delivery.number)
                 self._went_well()
-            elif outlets.running or not isinstance(error, CancelledError):
+            elif outlets.running:
+                # Else it was cancelled, whatever it makes of that: it stays due, as if never tried.
                 await self._went_wrong(delivery, error)
         except StoreError as error:
             log.warn(

@@ -105,7 +105,7 @@ class Webhook:
         seconds = self._limits.webhook_timeout
 
         def too_late(result: Any, _: float) -> Any:
-            if isinstance(result, Failure) and result.check(CancelledError):
+            if isinstance(result, Failure):
                 raise DeliveryFailed(f"no answer within {seconds:g} s")
             return result
 
@@ -131,6 +131,8 @@ class Webhook:
         except CancelledError:
             raise
         except Exception as error:
+            if _reason(error).check(CancelledError):
+                raise CancelledError from error
             raise DeliveryFailed(_explained(error)) from error
         said = await self._rest(response)
         if 200 <= response.code < 300:
@@ -220,11 +222,18 @@ def _body_producer(body: bytes) -> Any:
     return Body()
 
 
+def _reason(error: BaseException) -> Failure:
+    """What is behind an error of twisted.web, which wraps up what has ended a request."""
+    reasons = getattr(error, "reasons", None)
+    first = reasons[0] if reasons else None
+    if isinstance(first, Failure) and first.value is not None:
+        return _reason(first.value)
+    return Failure(error)
+
+
 def _explained(error: BaseException) -> str:
     """Why there was no answer, in a few words."""
-    reasons = getattr(error, "reasons", None)
-    if reasons:
-        return _explained(getattr(reasons[0], "value", error))
-    if type(error).__module__.partition(".")[0] in ("OpenSSL", "service_identity"):
+    reason = _reason(error).value
+    if type(reason).__module__.partition(".")[0] in ("OpenSSL", "service_identity"):
         return "its TLS certificate or handshake is not valid"
-    return printable(str(error) or type(error).__name__)
+    return printable(str(reason) or type(reason).__name__)

@@ -34,6 +34,7 @@ class WebContext:
     (``--http-host``). `health()`: sentences on what is wrong with the queue, none when all is well.
     `in_flight()`: magnets being fetched now. `minutes()`: the last hour by minute, as `/api/v1/stats` tells
     it. `metrics()`: the body of `/metrics`, of the type `metrics_type`, or None where there are none.
+    `answered(method, route, status)` hears of each answer; the route is a template, or "-".
     `pages`: called with the Klein app and this context, to add routes that are no API (the page); what lies
     below ``/page/``, and ``/``, is open to everybody. `boot`: a word that no other run has had.
     """
@@ -51,6 +52,7 @@ class WebContext:
     minutes: Callable[[], Sequence[Mapping[str, Any]]] = _nothing
     metrics: Callable[[], bytes] | None = None
     metrics_type: str = METRICS_TYPE
+    answered: Callable[[str, str, int], None] | None = None
     pages: Sequence[Callable[[Klein, WebContext], None]] = ()
     boot: str = field(default_factory=lambda: secrets.token_hex(4))
     started: float = field(init=False)

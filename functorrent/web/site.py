@@ -24,6 +24,7 @@ from functorrent.web.events import EventHub
 from functorrent.web.hosts import HostGuard
 from functorrent.web.openapi import openapi_routes
 from functorrent.web.request import WebRequest
+from functorrent.web.route import route_of
 from functorrent.web.waiters import Waiters
 
 
@@ -66,6 +67,7 @@ class WebSite(Site):
         self.hub = hub
         self.deadlines = Deadlines(context.clock)
         self.closing = False
+        self._answered = context.answered
         #: In the order in which they came.
         self._channels: dict[Channel, None] = {}
         self._closed: Deferred[None] | None = None
@@ -96,7 +98,9 @@ class WebSite(Site):
         """Nothing was begun."""
 
     def log(self, request: Any) -> None:
-        """See startFactory."""
+        """A request was answered: see startFactory. It is counted."""
+        if self._answered is not None:
+            self._answered(request.method.decode("latin-1"), route_of(request), request.code)
 
     def connected(self, channel: Channel) -> None:
         """A connection has begun."""

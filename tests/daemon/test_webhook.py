@@ -207,6 +207,29 @@ class WebhookTests(FolderTestCase):
         failure = self.failureResultOf(result, DeliveryFailed)
         self.assertEqual(str(failure.value), "its TLS certificate or handshake is not valid")
 
+    def test_cancelled_in_the_words_of_twisted_web(self) -> None:
+        from twisted.web.client import ResponseNeverReceived
+
+        wrapped = ResponseNeverReceived([Failure(CancelledError())])
+        for late in (False, True):
+            answer: Deferred[Any] = Deferred(lambda waiting: waiting.errback(wrapped))
+            result = self.webhook_of(answer).deliver(JOB, b"de")
+            if late:
+                self.clock.advance(DEFAULT_LIMITS.webhook_timeout)
+                self.assertIn("no answer", str(self.failureResultOf(result, DeliveryFailed).value))
+            else:
+                result.cancel()
+                self.failureResultOf(result, CancelledError)
+
+    def webhook_of(self, answer: Deferred[Any]) -> Webhook:
+        """One whose agent gives this answer."""
+
+        class Given:
+            def request(self, *_: Any) -> Deferred[Any]:
+                return answer
+
+        return Webhook(self.clock, Wall(self.clock), "http://r.example/", None, "0", agent=Given())
+
     def test_cancelled(self) -> None:
         result = self.deliver()
         result.cancel()

@@ -47,6 +47,22 @@ class StatsTests(WebTestCase):
         answer = self.ask("GET", "/metrics")
         self.assertEqual((answer.body, answer.headers["content-type"][:10]), (b"up 1\n", "text/plain"))
 
+    def test_answers_are_counted_by_route(self) -> None:
+        counted: list[tuple[str, str, int]] = []
+        self.make_site(answered=lambda *what: counted.append(what), metrics=lambda: b"")
+        for method, path in (
+            ("GET", "/healthz"), ("GET", "/metrics?x=y"), ("GET", "/no/such/path"), ("DELETE", "/metrics"),
+            ("GET", f"/api/v1/magnets/{infohash(1)}"), ("GET", "//"), ("GET", "/%ff"),
+        ):  # fmt: skip
+            self.ask(method, path)
+        self.assertEqual(
+            counted,
+            [
+                ("GET", "/healthz", 200), ("GET", "/metrics", 200), ("GET", "-", 404), ("DELETE", "-", 405),
+                ("GET", "/api/v1/magnets/{infohash}", 404), ("GET", "-", 404), ("GET", "-", 404),
+            ],
+        )  # fmt: skip
+
     def test_pages(self) -> None:
         def pages(app: Klein, context: WebContext) -> None:
             @app.route("/", methods=["GET"])
