@@ -554,7 +554,8 @@ def test_on_a_phone(browser: Browser, page_server: PageServer) -> None:
             row(page, chosen).tap()
             expect_text(page.locator("#detail-body"), "Trackers")
             assert page.evaluate(fits)
-            assert page.evaluate("detail.scrollWidth <= detail.clientWidth")
+            for part in ("detail", "document.getElementById('detail-name')"):
+                assert page.evaluate(f"{part}.scrollWidth <= {part}.clientWidth")
             assert page.locator("#detail").bounding_box()["width"] == 360
             # What lies under it cannot be reached meanwhile.
             assert page.evaluate("document.getElementById('page').inert")
@@ -646,8 +647,9 @@ def test_login(browser: Browser, page_server: PageServer) -> None:
         expect_count(page.locator(ROW), 0)
 
 
+@pytest.mark.parametrize("anew", [False, True], ids=["cut", "restarted"])
 @in_browser
-def test_the_connection_is_lost_and_comes_back(browser: Browser, page_server: PageServer) -> None:
+def test_the_connection_is_lost_and_comes_back(browser: Browser, page_server: PageServer, anew: bool) -> None:
     url = page_server.fresh()
     page_server("submit", magnets=[magnet(HASHES[0])])
     with browser.page(url, loud=FAILED) as page:
@@ -657,10 +659,38 @@ def test_the_connection_is_lost_and_comes_back(browser: Browser, page_server: Pa
         page.locator("#lost").wait_for(state="visible")
         page_server("failed", key=HASHES[0], report=BAD_REPORT, again=600)
         page_server("submit", magnets=[magnet(HASHES[1])])
-        page_server("back")
+        page_server("back", anew=anew)
         expect_text(row(page, HASHES[0]), "Waiting")
         expect_count(row(page, HASHES[1]), 1)
         assert page.locator("#lost").is_hidden()
+
+
+@in_browser
+def test_refused_streams_are_asked_for_again(browser: Browser, page_server: PageServer) -> None:
+    """An answer that is no stream ends the browser's own tries for good."""
+    url = page_server.fresh()
+    with browser.page(url, loud=FAILED) as page:
+        page.route("**/api/v1/events", lambda route: route.fulfill(status=503, body="busy"))
+        page.reload()
+        page.locator("#lost").wait_for(state="visible")
+        page_server("submit", magnets=[magnet(HASHES[0])])
+        page.unroute("**/api/v1/events")
+        expect_count(row(page, HASHES[0]), 1)
+        page.locator("#lost").wait_for(state="hidden")
+
+
+@in_browser
+def test_a_list_that_fails_is_asked_for_again(browser: Browser, page_server: PageServer) -> None:
+    url = page_server.fresh()
+    page_server("submit", magnets=[magnet(HASHES[0])])
+    with browser.page(url, loud=FAILED) as page:
+        problem = {"title": "Error", "status": 500, "detail": "The store is <b>away</b>."}
+        page.route("**/api/v1/magnets?*", lambda route: route.fulfill(status=500, json=problem))
+        page.reload()
+        expect_text(page.locator("#list-problem"), "The list could not be loaded: The store is <b>away</b>.")
+        page.unroute("**/api/v1/magnets?*")
+        expect_count(row(page, HASHES[0]), 1)
+        page.locator("#list-problem").wait_for(state="hidden")
 
 
 @in_browser
