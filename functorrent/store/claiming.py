@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, false, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, false, select, true, update
 
 from functorrent.store.jobs import FETCHING, QUEUED, WAITING, Claim
 from functorrent.store.reading import find
 from functorrent.store.rows import claim_of
-from functorrent.store.schema import HAS_WORKER, IS_READY, jobs, magnets, reports
+from functorrent.store.schema import HAS_DUE, HAS_WORKER, IS_READY, jobs, magnets, reports
 from functorrent.store.work import Work, chunks
 
 #: Due jobs noticed at one claim: after a long stop there may be any number.
@@ -29,7 +29,7 @@ def claim(work: Work, worker: str, count: int, lease: float) -> list[Claim]:
         select(jobs.c.id, jobs.c.state)
         .where(IS_READY)
         .order_by(jobs.c.priority.desc(), jobs.c.since, jobs.c.id)
-        .limit(count)
+        .limit(max(count, 0))
         .with_for_update(skip_locked=True)
     )
     return _lease(work, work.connection.execute(ready).all(), worker, lease)
@@ -116,7 +116,8 @@ def release(work: Work, worker: str, keys: Iterable[bytes] | None) -> None:
 
 def release_others(work: Work, worker: str) -> int:
     """Put back the jobs of all other workers. See `IStore.release_others`."""
-    return _put_back(work, jobs.c.worker != worker)
+    # The state has an index; of workers, "another" has none.
+    return _put_back(work, and_(jobs.c.state == FETCHING, jobs.c.worker != worker))
 
 
 def _put_back(work: Work, which: ColumnElement[bool]) -> int:
@@ -135,7 +136,7 @@ def next_due(connection: Connection) -> float | None:
     """When the next waiting job or lease is due. See `IStore.next_due`."""
     times = [
         connection.execute(
-            select(func.min(jobs.c.due)).where(jobs.c.ready == ready, jobs.c.due.is_not(None))
+            select(jobs.c.due).where(jobs.c.ready == ready, HAS_DUE).order_by(jobs.c.due).limit(1)
         ).scalar()
         for ready in (false(), true())
     ]

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from functorrent.errors import StoreError
 from functorrent.limits import DEFAULT_LIMITS, Limits
-from functorrent.store import claiming, handing_on, outcomes, reading
+from functorrent.store import claiming, handing_on, outcomes, reading, wishes
 from functorrent.store.engine import Place
 from functorrent.store.interfaces import IStore
 from functorrent.store.jobs import Claim, Delivery, Job, JobQuery, NewJob, Page, Result, Submitted
@@ -20,6 +20,7 @@ from functorrent.store.pipeline import AtOnce, Operation, Threads
 from functorrent.store.submitting import submit
 from functorrent.store.transactions import Transactions, recount
 from functorrent.store.upgrade import upgrade
+from functorrent.store.work import Work
 
 if TYPE_CHECKING:
     from functorrent.interfaces import IWallClock
@@ -51,7 +52,7 @@ class Database:
         self._engine: Engine | None = None
         self._lock: FileLock | None = None
         self._runner: Threads | AtOnce | None = None
-        self._closed: Deferred[None] | None = None
+        self._closing: list[Deferred[None]] | None = None
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -65,12 +66,13 @@ class Database:
         lock = self._place.lock()
         if lock is not None:
             lock.take()
+            self._lock = lock
         try:
-            self._lock, self._engine = lock, self._place.connect(_READERS)
+            self._engine = self._place.connect(_READERS)
             self._runner = self._make_runner(self._engine)
             await self._write(self._prepare)
         except BaseException:
-            await self._end()
+            await self.close()
             raise
 
     def _make_runner(self, engine: Engine) -> Threads | AtOnce:
@@ -79,25 +81,41 @@ class Database:
             return AtOnce(transactions.commit, transactions.answer)
         return Threads(self._reactor, self._limits, transactions.commit, transactions.answer, _READERS)
 
-    def _prepare(self, work: Any) -> None:
+    def _prepare(self, work: Work) -> None:
         upgrade(work.connection, self._place.title)
         recount(work.connection)
 
     def close(self) -> Deferred[None]:
-        """Finish what was asked for, and let go of everything. See `IStore.close`."""
-        return Deferred.fromCoroutine(self._end())
+        """Finish what was asked for, and let go of everything. See `IStore.close`.
+
+        It may be called more than once; each Deferred fires at the end.
+        """
+        closed: Deferred[None] = Deferred()
+        if self._closing is not None:
+            self._closing.append(closed)
+            return closed
+        closing = self._closing = [closed]
+
+        def done(result: None) -> None:
+            self._closing = None
+            for each in closing:
+                each.callback(result)
+
+        Deferred.fromCoroutine(self._end()).addBoth(done)
+        return closed
 
     async def _end(self) -> None:
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.idle()
-            runner.stop()
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.dispose()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.drop()
+        engine = self._engine
+        try:
+            if runner is not None and engine is not None:
+                # The last connection that closes brings the log into the database, and removes it.
+                await runner.end(engine.dispose)
+        finally:
+            self._engine = None
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                lock.drop()
 
     def watch(self, observer: Callable[[Sequence[Job]], None]) -> None:
         """Tell `observer` of changes. See `IStore.watch`."""
@@ -108,7 +126,7 @@ class Database:
     def submit(self, jobs: Sequence[NewJob]) -> Deferred[list[Submitted]]:
         """Accept magnets. See `IStore.submit`."""
         jobs = tuple(jobs)
-        return self._write(lambda work: submit(work, jobs), len(jobs))
+        return self._write(lambda work: submit(work, jobs), len(jobs), brings_more=True)
 
     def claim(self, worker: str, count: int, lease: float) -> Deferred[list[Claim]]:
         """Lease jobs. See `IStore.claim`."""
@@ -140,7 +158,8 @@ class Database:
     def fetched(self, worker: str, result: Result, outlets: Sequence[str] = ()) -> Deferred[bool]:
         """Keep a result. See `IStore.fetched`."""
         weight = 1 + len(outlets) + len(result.info_bytes) // _BYTES_A_ROW
-        return self._write(lambda work: outcomes.fetched(work, worker, result, outlets), weight)
+        call = outcomes.Success(worker, result, tuple(outlets))
+        return self._write(outcomes.end, weight, call)
 
     def failed(
         self,
@@ -152,17 +171,16 @@ class Database:
         learned: Mapping[str, Any] | None = None,
     ) -> Deferred[bool]:
         """Note a try that failed. See `IStore.failed`."""
-        return self._write(
-            lambda work: outcomes.failed(work, worker, key, report, seconds, next_attempt, learned)
-        )
+        call = outcomes.NoSuccess(worker, key, report, seconds, next_attempt, learned)
+        return self._write(outcomes.end, 1, call)
 
     def cancel(self, key: bytes) -> Deferred[Job | None]:
         """Nobody wants it any more. See `IStore.cancel`."""
-        return self._write(lambda work: outcomes.cancel(work, key))
+        return self._write(lambda work: wishes.cancel(work, key))
 
     def retry(self, key: bytes) -> Deferred[Job | None]:
         """Queue it now. See `IStore.retry`."""
-        return self._write(lambda work: outcomes.retry(work, key))
+        return self._write(lambda work: wishes.retry(work, key))
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -216,7 +234,7 @@ class Database:
 
     def delivered(self, number: int) -> Deferred[None]:
         """An outlet has taken it. See `IStore.delivered`."""
-        return self._write(lambda work: handing_on.delivered(work, number))
+        return self._write(handing_on.delivered, 1, number)
 
     def undelivered(self, number: int, next_attempt: float | None) -> Deferred[None]:
         """An outlet has not taken it. See `IStore.undelivered`."""
@@ -224,10 +242,12 @@ class Database:
 
     # -- how -----------------------------------------------------------------------------------
 
-    def _write(self, function: Callable[..., Any], weight: int = 1) -> Deferred[Any]:
+    def _write(
+        self, function: Callable[..., Any], weight: int = 1, call: Any = None, *, brings_more: bool = False
+    ) -> Deferred[Any]:
         if self._runner is None:
             return fail(StoreError("the store is not open"))
-        return self._runner.write(Operation(function, self._wall.now(), weight))
+        return self._runner.write(Operation(function, self._wall.now(), call, weight, brings_more))
 
     def _read(self, function: Callable[..., Any]) -> Deferred[Any]:
         if self._runner is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, false, select, true, update
 
@@ -55,9 +55,11 @@ def due_deliveries(connection: Connection, outlet: str, limit: int, now: float) 
     return [Delivery(*row) for row in connection.execute(query)]
 
 
-def delivered(work: Work, number: int) -> None:
-    """An outlet has taken it. See `IStore.delivered`."""
-    work.connection.execute(delete(deliveries).where(deliveries.c.number == number))
+def delivered(work: Work, numbers: Sequence[int]) -> list[None]:
+    """Outlets have taken these. See `IStore.delivered`."""
+    for chunk in chunks(numbers):
+        work.connection.execute(delete(deliveries).where(deliveries.c.number.in_(chunk)))
+    return [None] * len(numbers)
 
 
 def undelivered(work: Work, number: int, next_attempt: float | None) -> None:

@@ -56,7 +56,7 @@ def learn(text: str, more: str | None, magnet: Magnet) -> tuple[str | None, bool
             room -= len(new)
             news = True
     for name, limit in _FIELDS.items():
-        have = getattr(known, name)
+        have = set(getattr(known, name))
         new = [value for value in getattr(magnet, name) if value not in have][: max(limit - len(have), 0)]
         if new:
             kept.setdefault(name, []).extend(new)

@@ -25,6 +25,8 @@ from functorrent.store.schema import (
 
 #: Up to this many jobs of a prefix are taken from the index and put in order; more are met by walking.
 _FEW = 2000
+#: Digits that are meant as an infohash where they are one's.
+_SURELY = 8
 #: Jobs of a page.
 _MOST = 1000
 
@@ -66,7 +68,9 @@ def listing(connection: Connection, query: JobQuery) -> Page:
         few = _of_prefix(connection, query.infohash)
         walk = walk or few is None
         wanted.append(_has_prefix(query.infohash) if few is None else jobs.c.id.in_(few))
-    if query.text:
+        # So many digits that fit are no word of a name; and what the index found is not to be walked for.
+        walk = walk and not (few and len(query.infohash) >= _SURELY)
+    if query.text and walk:
         wanted.append(jobs.c.folded.contains(query.text.casefold(), autoescape=True))
     end = None
     if walk:
@@ -101,10 +105,12 @@ def _between(column: Any, digits: str) -> ColumnElement[bool]:
 
 
 def _has_prefix(digits: str) -> ColumnElement[bool]:
+    """For walking: an index would give the many jobs of a short prefix in no order. coalesce hides it."""
     return or_(
-        _between(jobs.c.key, digits),
-        and_(_between(jobs.c.infohash, digits), HAS_V2),
-        _between(jobs.c.infohash_v2, digits),
+        *(
+            _between(func.coalesce(column, column), digits)
+            for column in (jobs.c.key, jobs.c.infohash, jobs.c.infohash_v2)
+        )
     )
 
 
@@ -157,7 +163,7 @@ def job_counts(connection: Connection) -> dict[str, int]:
 
 def oldest_queued(connection: Connection) -> float | None:
     """Since when the oldest queued job waits. See `IStore.oldest_queued`."""
-    return connection.execute(select(func.min(jobs.c.since)).where(IS_QUEUED)).scalar()
+    return connection.execute(select(jobs.c.since).where(IS_QUEUED).order_by(jobs.c.since).limit(1)).scalar()
 
 
 def by_minute(connection: Connection, since: float) -> list[tuple[float, int]]:

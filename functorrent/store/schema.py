@@ -55,7 +55,7 @@ jobs = Table(
     #: waiting: the time of the next try; fetching: the end of the lease; else null.
     Column("due", Float(53)),
     #: fetching: who has the lease; else null.
-    Column("worker", String(64)),
+    Column("worker", Text),
     Column("source", Text),
     Column("line", Integer),
     #: The torrent's name, or the magnet's; and the same for searching (casefold).
@@ -94,7 +94,7 @@ Index("ix_jobs_state_id", jobs.c.state, jobs.c.id)
 _partial("ix_jobs_ready", jobs.c.priority.desc(), jobs.c.since, jobs.c.id, where=IS_READY)
 _partial("ix_jobs_due", jobs.c.ready, jobs.c.due, where=HAS_DUE)
 _partial("ix_jobs_worker", jobs.c.worker, where=HAS_WORKER)
-_partial("ix_jobs_queued_since", jobs.c.since, where=IS_QUEUED)
+_partial("ix_jobs_queued_since", jobs.c.state, jobs.c.since, where=IS_QUEUED)
 _partial("ix_jobs_exported_id", jobs.c.exported, jobs.c.id, where=IS_FETCHED)
 
 
@@ -128,7 +128,7 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("number", Number, primary_key=True, autoincrement=True),
-    Column("outlet", String(64), nullable=False),
+    Column("outlet", Text, nullable=False),
     Column("job", Number, ForeignKey(jobs.c.id, ondelete="CASCADE"), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due", Float(53), nullable=False),

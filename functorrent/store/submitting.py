@@ -25,6 +25,8 @@ from functorrent.store.packing import plain
 from functorrent.store.schema import HAS_V2, jobs, magnets
 from functorrent.store.work import Work, chunks, upsert
 
+#: Jobs looked up and written at a time: bounds what is in memory of magnets that are there already.
+_AT_ONCE = 1000
 _KNOWN = (
     jobs.c.id,
     jobs.c.key,
@@ -75,10 +77,10 @@ class _Known:
 def submit(work: Work, new_jobs: Sequence[NewJob]) -> list[Submitted]:
     """Accept magnets. See `IStore.submit`."""
     answers: list[Submitted | None] = [None] * len(new_jobs)
-    todo = list(range(len(new_jobs)))
-    while todo:
-        # A second round only where another process has just made one of the jobs (PostgreSQL).
-        todo = _round(work, new_jobs, todo, answers)
+    for numbers in chunks(range(len(new_jobs)), _AT_ONCE):
+        while numbers:
+            # A second round only where another process has just made one of the jobs (PostgreSQL).
+            numbers = _round(work, new_jobs, numbers, answers)
     return [answer for answer in answers if answer is not None]
 
 

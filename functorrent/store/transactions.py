@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, NestedTransaction, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from functorrent.errors import StoreError
 from functorrent.store.failures import store_error
 from functorrent.store.jobs import STATES, Job
 from functorrent.store.pipeline import Operation
@@ -43,35 +46,38 @@ class Transactions:
             with self._writer.begin() as connection:
                 changed = self._do(connection, operations)
         except Exception as error:
-            failed = Failure(store_error(error, self._where))
+            reason = store_error(error, self._where)
             for operation in operations:
-                operation.result = failed
-            return lambda: None
+                operation.result = _failure(reason)
+            changed = []
         return lambda: self._tell(changed)
 
     def _do(self, connection: Connection, operations: Sequence[Operation]) -> list[Job]:
-        changed: dict[int, None] = {}
-        moved: Counter[str] = Counter()
-        for operation in operations:
-            work = Work(connection, operation.now)
+        noted = Work(connection, 0.0)
+        waiting = deque(list(group) for _, group in groupby(operations, _kind))
+        while waiting:
+            group = waiting.popleft()
+            work = Work(connection, group[-1].now)
+            savepoint = connection.begin_nested()
             try:
-                with connection.begin_nested():
-                    operation.result = operation.function(work)
+                _call(work, group)
+                savepoint.commit()
             except Exception as error:
-                if not connection.in_transaction() or not _in_transaction(connection):
-                    raise  # a full disk, and the like: SQLite has taken back everything
-                operation.result = Failure(store_error(error, self._where))
-                continue
-            for number in work.changed:
-                changed.pop(number, None)
-                changed[number] = None
-            moved.update(work.moved)
-        for state, number in sorted(moved.items()):
+                if not _take_back(connection, savepoint):
+                    raise  # all is lost, not only this
+                if len(group) > 1:
+                    # One of them, and the others need not suffer.
+                    waiting.extendleft([operation] for operation in reversed(group))
+                else:
+                    group[0].result = _failure(store_error(error, self._where))
+            else:
+                noted.add(work)
+        for state, number in sorted(noted.moved.items()):
             if number:
                 connection.execute(
                     update(counts).where(counts.c.state == state).values(jobs=counts.c.jobs + number)
                 )
-        return list(jobs_of(connection, changed)) if changed and self._observers else []
+        return list(jobs_of(connection, noted.changed)) if self._observers else []
 
     def _tell(self, changed: Sequence[Job]) -> None:
         if not changed:
@@ -88,13 +94,41 @@ class Transactions:
             with self._reader.begin() as connection:
                 operation.result = operation.function(connection)
         except Exception as error:
-            operation.result = Failure(store_error(error, self._where))
+            operation.result = _failure(store_error(error, self._where))
 
 
-def _in_transaction(connection: Connection) -> bool:
-    """What the driver says: it knows when a database has ended the transaction by itself."""
+def _kind(operation: Operation) -> object:
+    """The same for operations that are done by one call."""
+    return operation if operation.call is None else operation.function
+
+
+def _call(work: Work, group: Sequence[Operation]) -> None:
+    if group[0].call is None:
+        group[0].result = group[0].function(work)
+        return
+    answers = group[0].function(work, [operation.call for operation in group])
+    for operation, answer in zip(group, answers, strict=True):
+        operation.result = _failure(answer) if isinstance(answer, StoreError) else answer
+
+
+def _take_back(connection: Connection, savepoint: NestedTransaction) -> bool:
+    """Undo one operation; False where the database has undone the whole transaction by itself.
+
+    SQLite does so on some errors, as of a full disk (https://sqlite.org/lang_transaction.html, 3).
+    """
     driver: Any = connection.connection.dbapi_connection
-    return bool(getattr(driver, "in_transaction", True))
+    if not getattr(driver, "in_transaction", True):
+        return False
+    try:
+        savepoint.rollback()
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+def _failure(reason: StoreError) -> Failure:
+    """One of its own for each that waits, without frames: they would keep what they hold."""
+    return Failure(type(reason)(*reason.args))
 
 
 def recount(connection: Connection) -> None:

@@ -35,6 +35,12 @@ class Work:
         self.changed.pop(job, None)
         self.changed[job] = None
 
+    def add(self, other: Work) -> None:
+        """Take over what `other`, a later one, has noted."""
+        for job in other.changed:
+            self.change(job)
+        self.moved.update(other.moved)
+
     def move(self, job: int, before: str | None, after: str) -> None:
         """A job has gone from one state (None: it is new) to another."""
         self.change(job)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 #: What a browser on the same machine may call us by.
 LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
-_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?")
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(r"https?://([^/?#@]+)")
 
 

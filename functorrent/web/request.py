@@ -113,7 +113,11 @@ class WebRequest(Request):
                 str(getattr(self.host, "host", "")),
             )
             # What no route has, and what Klein would log as an error.
-            if not (self.path.isascii() and self.method.isalpha() and _is_utf8(self.path)):
+            if (
+                self.path.startswith(b"//")
+                or not (self.path.isascii() and self.method.isalpha())
+                or not _is_utf8(self.path)
+            ):
                 raise not_found()
         except Problem as problem:
             self.send_problem(problem)
@@ -133,6 +137,18 @@ class WebRequest(Request):
                 self.channel.persistent = 0
                 self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         Request.write(self, data)
+
+    def unregisterProducer(self) -> None:
+        """The handler writes no more; the client may be gone already."""
+        if self._disconnected:
+            self.producer = None
+        else:
+            Request.unregisterProducer(self)
+
+    def finish(self) -> None:
+        """The answer is whole. Klein says so once more, where a handler has said so."""
+        if not (self.finished or self._disconnected):
+            Request.finish(self)
 
     def send(self, data: bytes, content_type: bytes, status: int = 200) -> None:
         """The whole answer. Does nothing when the client is gone."""

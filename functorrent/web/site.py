@@ -32,7 +32,6 @@ def make_site(context: WebContext) -> WebSite:
     app = Klein()
     # Two slashes are not one, and nothing is redirected.
     app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
     handle_failures(app)
     doors = Doors(context.clock, context.wall, context.limits, context.token, HostGuard(context.hosts))

@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("since", sa.Float(precision=53), nullable=False),
         sa.Column("ready", sa.Boolean(), nullable=False),
         sa.Column("due", sa.Float(precision=53), nullable=True),
-        sa.Column("worker", sa.String(length=64), nullable=True),
+        sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("source", sa.Text(), nullable=True),
         sa.Column("line", sa.Integer(), nullable=True),
         sa.Column("name", sa.Text(), nullable=True),
@@ -62,7 +62,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_infohash_v2", "jobs", ["infohash_v2"], **_where(sa.text("infohash_v2 IS NOT NULL"))
     )
-    op.create_index("ix_jobs_queued_since", "jobs", ["since"], **_where(sa.text("state = 'queued'")))
+    op.create_index("ix_jobs_queued_since", "jobs", ["state", "since"], **_where(sa.text("state = 'queued'")))
     op.create_index(
         "ix_jobs_ready",
         "jobs",
@@ -81,7 +81,7 @@ def upgrade() -> None:
     op.create_table(
         "deliveries",
         sa.Column("number", _NUMBER, autoincrement=True, nullable=False),
-        sa.Column("outlet", sa.String(length=64), nullable=False),
+        sa.Column("outlet", sa.Text(), nullable=False),
         sa.Column("job", _NUMBER, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due", sa.Float(precision=53), nullable=False),
