@@ -303,6 +303,7 @@ def test_detail_of_a_fetched_one(browser: Browser, page_server: PageServer) -> N
         row(page, key).click()
         expect_text(page.locator("#detail-name"), "A Series")
         assert page.url.endswith("#" + key)
+        assert row(page, key).get_attribute("aria-current") == "true"
         expect_text(page.locator("#detail-body"), "It is here: it took 1.3 s.")
         tree = page.locator(".tree").first
         expect_text(tree, re.compile("README.*812 B.*Season 1.*700 MiB.*Subs.*39 KiB", re.S))

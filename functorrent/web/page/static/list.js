@@ -2,7 +2,7 @@
 // pointer: while a person is at the rows, newcomers wait behind a bar that counts them.
 
 import { getJobs } from "./api.js";
-import { byId, oncePerFrame, setText } from "./dom.js";
+import { byId, oncePerFrame, setAttribute, setText } from "./dom.js";
 import { Jobs } from "./jobs.js";
 import { makeRow, showRow } from "./row.js";
 import { count } from "./text.js";
@@ -212,6 +212,7 @@ export class List {
       }
       showRow(row, list[index], index, total);
       row.link.classList.toggle("opened", key === this.opened);
+      setAttribute(row.link, "aria-current", key === this.opened ? "true" : null);
       // In the document in the order they are seen, but never taken out and put back: that loses focus.
       const follows = before === null ? this.box.firstElementChild : before.nextElementSibling;
       if (follows !== row.item) {
