@@ -16,7 +16,7 @@ const PENDING = 20_000;
 /** A list that must be loaded again is not loaded more often than this (milliseconds). */
 const RELOAD = 1_000;
 /** ... but after a failure that neither a new connection nor a login will mend, it is, so much later. */
-const LATER = 5_000;
+const LATER = 3_000;
 /** No more pages than these are loaded again at once. */
 const PAGES = 10;
 /** Ages are told anew this often (milliseconds). */
