@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent
+#: The page's script and style are no Python: without package_data they would be left out in silence.
+_PAGE = _ROOT / "functorrent" / "web" / "page" / "static"
 
 WANTED = {
+    *(path.relative_to(_ROOT).as_posix() for path in _PAGE.iterdir()),
     "functorrent/__init__.py",
     "functorrent/cli.py",
     "functorrent/tap.py",
     "functorrent/py.typed",
     "functorrent/plugins/__init__.py",
+    "functorrent/web/page/shell.html",
     "functorrent/wire/session.py",
+    "functorrent/store/migrations/env.py",
+    "functorrent/store/migrations/script.py.mako",
+    "functorrent/store/migrations/versions/v0001_jobs.py",
     "twisted/plugins/functorrent_metafetch.py",
 }
 FORBIDDEN = {"twisted/__init__.py", "twisted/plugins/__init__.py"}

@@ -66,6 +66,7 @@ step_programs() {
     command -v opentracker >/dev/null || missing+=(opentracker)
     command -v aria2c >/dev/null || missing+=(aria2)
     command -v transmission-daemon >/dev/null || missing+=(transmission-daemon)
+    command -v chromium >/dev/null || missing+=(chromium)
     if [ ${#missing[@]} -gt 0 ]; then
         echo "installing ${missing[*]}"
         apt_install "${missing[@]}"
@@ -73,6 +74,7 @@ step_programs() {
     opentracker -h 2>&1 | head -n 1 || true
     aria2c --version | head -n 1
     transmission-daemon --version 2>&1 | head -n 1
+    chromium --version 2>/dev/null
 }
 
 # The developer's environment, as CONTRIBUTING.md says: an editable install.

@@ -150,3 +150,15 @@ class AddressGuard:
         self.check_host(host, trusted=trusted)
         if port in self._own_ports and _identity(host) in self._own:
             raise AddressNotAllowed(host, "ourselves")
+
+
+def subscriber(host: str) -> str:
+    """What connections from `host` (an IP literal) are counted by: the /64 of an IPv6 address, which is
+    the least that one subscriber has; an IPv4 address, or what is no literal, as it is."""
+    if ":" not in host:
+        return host
+    try:
+        packed = ipaddress.IPv6Address(host).packed
+    except ValueError:
+        return host
+    return packed[:8].hex()

@@ -14,6 +14,8 @@
     |   +-- StoreCorrupt         it is damaged, or no store
     |   +-- StoreLocked          another process has it
     |   +-- StoreFull            no space is left for it
+    +-- DeliveryFailed           an outlet's receiver did not take a result: again later
+    |   +-- DeliveryRefused      ... and never will
     +-- QueueClosed              the daemon is stopping, and takes nothing more
     +-- LocalProtocolError       our own code (or a plugin) misused a codec: a bug
     +-- RemoteProtocolError      a stranger broke a protocol
@@ -123,6 +125,14 @@ class StoreLocked(StoreError):
 
 class StoreFull(StoreError):
     """No space is left where the store is."""
+
+
+class DeliveryFailed(FunctorrentError):
+    """An outlet's receiver did not take a result; it is tried again later."""
+
+
+class DeliveryRefused(DeliveryFailed):
+    """An outlet's receiver does not want this result, now or later."""
 
 
 class QueueClosed(FunctorrentError):

@@ -180,6 +180,18 @@ class IMetadataProvider(Interface):
         """The info dictionary of an infohash (bytes of 20), or None."""
 
 
+class IMetadataLibrary(Interface):
+    """Has info dictionaries to serve that take a while to be found; owned by the listener."""
+
+    def look_up(infohash: bytes, caller: PeerAddress) -> Deferred[bytes | None]:
+        """The info dictionary of an infohash (bytes of 20, as in a handshake), or None.
+
+        A peer at `caller` asks, and is hung up on when this fails or takes long; if it hangs up
+        itself, the Deferred is cancelled. What it gives is served as it is, and hashed by nobody.
+        A library may begin a fetch before it gives None: the peer then joins it.
+        """
+
+
 # -- peer sources ----------------------------------------------------------------------------
 
 
@@ -212,6 +224,22 @@ class IPeerSource(Interface):
 
     def stop() -> Deferred[None]:
         """Close down: what must still go out goes, within `Limits.stop_timeout` seconds."""
+
+
+class IRecallingSource(Interface):
+    """What an `IPeerSource` may have, too: what one try learned helps the next, across restarts.
+
+    The daemon keeps it with the magnet between two tries. `now` is the time of day (seconds since the
+    epoch), which is also what times in it are told by: the process of the next try has another clock.
+    """
+
+    def learned(infohash: bytes, now: float) -> Mapping[str, Any] | None:
+        """What is worth knowing when this infohash is looked for again: a JSON object of a few
+        kilobytes at most, or None. Called when a try has failed."""
+
+    def recall(infohash: bytes, known: Mapping[str, Any], now: float) -> None:
+        """What `learned` gave after an earlier try; called before `find`. Old by any time, and once
+        strangers' words: check types and lengths."""
 
 
 class IResolver(Interface):

@@ -53,11 +53,53 @@ class Limits:
     max_extensions: int = 128
     #: Bytes waiting to be sent to one peer before it is dropped as one that does not read.
     max_unsent: int = 256 * KIB
-    #: Metadata blocks served to one peer a second, after a burst of `serve_burst`.
-    serve_rate: float = 50.0
+    #: Metadata blocks served to one peer a second, after a burst of `serve_burst`: 20 MB in 12 s.
+    serve_rate: float = 100.0
     serve_burst: int = 128
     #: Bytes of an extended handshake's ``v`` kept.
     max_client_name: int = 128
+
+    # -- serving metadata (BEP 9) ----------------------------------------------------------
+    #: Blocks served to all peers together a second, and at once: 16 MiB/s is a good part of most
+    #: uplinks, and some 5 % of one core.
+    serve_rate_all: float = 1000.0
+    serve_burst_all: int = 512
+    #: A peer that reads slowly has this long to take the 80 KiB or so that are buffered for it: 4 KB/s.
+    serve_patience: float = 20.0
+    #: Bytes that a peer which only fetches from us may send, beside its requests: a bitfield of two
+    #: million pieces. Without it keep-alives at line speed would cost a core.
+    max_served_input: int = 256 * KIB
+    #: SO_SNDBUF of its socket: what the kernel keeps for one that does not read. At 100 ms of round
+    #: trip it is no narrower than `serve_rate`.
+    serve_send_buffer: int = 128 * KIB
+    #: Info dictionaries in memory because somebody is served them, each counted once (raised to twice
+    #: `max_metadata`).
+    max_serving: int = 64 * MIB
+    #: When they are too many, those that were served for so long give way, the oldest first.
+    serve_turn: float = 30.0
+    #: Info dictionaries kept in memory in case they are asked for again (the daemon's library).
+    library_cache: int = 32 * MIB
+    #: Look-ups in the store at once (each may bring 32 MiB), and those that wait for one of them.
+    look_ups_at_once: int = 2
+    look_ups_waiting: int = 100
+    #: From a caller's handshake to our answer: libtorrent and rain wait 10 s for it.
+    look_up_timeout: float = 8.0
+    #: Look-ups that find nothing, from one address and in all: so many at once, then so many a second.
+    #: Crawlers ask for what nobody has.
+    misses_burst: int = 20
+    misses_rate: float = 0.1
+    misses_burst_all: int = 200
+    misses_rate_all: float = 50.0
+    #: What was not there is not looked up again for so long (unless it has come meanwhile); and how
+    #: many of them are remembered, as many addresses, too.
+    missing_ttl: float = 30.0
+    remembered_misses: int = 10_000
+    #: A waiting job that a caller has started is not started by another for so long: who lies must
+    #: not use up its tries.
+    called_again: float = 60.0
+    #: Fetches that callers may start: so many at once, then so many a second. They wait for no slot.
+    calls_burst: int = 50
+    calls_rate: float = 2.0
 
     # -- dialing ---------------------------------------------------------------------------
     #: Sockets to peers in the whole process (also bounded by RLIMIT_NOFILE).
@@ -154,6 +196,103 @@ class Limits:
     max_magnet_values: int = 500
     #: Ranges and files of `so` (BEP 53).
     max_select: int = 10_000
+
+    # -- the store -------------------------------------------------------------------------
+    #: Peers kept for one job, of all magnets that name it (`max_trackers` trackers).
+    max_known_peers: int = 500
+    #: Bytes of JSON kept of what a failed try learned; a report of 100 trackers has 30,000.
+    max_learned: int = 64 * KIB
+    max_report: int = 256 * KIB
+    #: Rows of one transaction: what waits behind it waits a tenth of a second, not a whole one.
+    store_rows: int = 5000
+    #: Rows waiting to be written, and questions waiting for a thread, before more are refused.
+    store_waiting_rows: int = 500_000
+    store_waiting_reads: int = 5000
+    #: Jobs looked at for one page of a search by name; the page may come short, with a cursor.
+    store_search: int = 200_000
+
+    # -- the daemon's queue ----------------------------------------------------------------
+    #: Outcomes that wait to be saved, and their bytes, before no more magnets are begun: what a store
+    #: that cannot write (a full disk) may cost in memory.
+    max_unsaved: int = 2000
+    max_unsaved_bytes: int = 64 * MIB
+    #: Magnets begun out of turn at once, because a peer has called for them.
+    max_called: int = 50
+    #: Peers and trackers of one magnet that are remembered from one try to the next, across restarts.
+    learned_peers: int = 50
+    learned_trackers: int = 50
+    #: Lines of a watched file that go into the store in one transaction.
+    lines_at_once: int = 1000
+
+    # -- HTTP (the daemon's API and page) --------------------------------------------------
+    #: Connections at once; an idle one gives way to a new one.
+    web_connections: int = 500
+    #: From the first byte of a request to the end of its headers (nginx 60 s, Apache 20).
+    web_header_timeout: float = 15.0
+    #: A connection that is kept without a request (nginx 75 s).
+    web_idle_timeout: float = 75.0
+    #: Without a byte of a body that we are ready to read, and one body in all.
+    web_body_timeout: float = 20.0
+    web_body_time: float = 600.0
+    #: An answer of which the client takes nothing.
+    web_write_timeout: float = 60.0
+    #: A refused body is read and dropped this long, so that the client sees the answer and no reset.
+    web_linger: float = 2.0
+    #: Bytes of a request's body that wait to be read before the socket is paused.
+    web_body_buffer: int = 256 * KIB
+    #: Bodies: lines of magnets, JSON with magnets, anything else.
+    web_text_body: int = 64 * MIB
+    web_json_body: int = 4 * MIB
+    web_small_body: int = 16 * KIB
+    #: Posts of magnets over `web_large_post` bytes, or of unknown length, at once.
+    web_large_post: int = 1 * MIB
+    web_large_posts: int = 4
+    #: Magnets of a post that go into one transaction.
+    web_batch: int = 2000
+    #: Seconds that one request may keep the reactor in one go.
+    web_slice: float = 0.008
+    #: Invalid lines told in the answer to one post, and characters shown of each.
+    web_invalid_rows: int = 10_000
+    web_input_shown: int = 200
+    #: Requests of one address (IPv6: of one /64) a second, after a burst; one costs about a millisecond.
+    web_rate: float = 500.0
+    web_burst: int = 2000
+    #: Wrong tokens of one address, then one each so many seconds.
+    web_wrong_tokens: int = 10
+    web_wrong_token_refill: float = 10.0
+    #: Addresses that are remembered for the two above.
+    web_addresses: int = 10_000
+    #: Days that a login of the page lasts.
+    web_session_days: int = 180
+    #: Streams of events at once, and requests that wait for a job.
+    web_streams: int = 100
+    web_waiters: int = 1000
+    #: Longest `?wait=`, whole seconds.
+    web_wait: int = 60
+    #: Events kept for those who come back, and characters of magnets in them.
+    web_events: int = 10_000
+    web_event_text: int = 16 * MIB
+    #: Events a stream may lie behind before it is told to load the list again.
+    web_stream_backlog: int = 1000
+    #: A comment line on a silent stream: proxies cut connections after 30 to 60 s.
+    web_heartbeat: float = 15.0
+    #: File lists being read at once: a large one takes hundreds of milliseconds of CPU.
+    web_file_readers: int = 2
+
+    # -- outlets ---------------------------------------------------------------------------
+    #: Results handed to one outlet at once: a receiver is somebody's small script.
+    outlet_at_once: int = 4
+    #: One try of any outlet, however long its plugin would take.
+    outlet_timeout: float = 120.0
+    #: Failures on end after which an outlet rests, and is then tried with one result at a time.
+    outlet_failures: int = 5
+    #: One POST of the webhook: to connect, and in all.
+    webhook_connect: float = 10.0
+    webhook_timeout: float = 30.0
+    #: Largest .torrent that goes along in the POST (nearly all are under 100 KiB): a third more in base64.
+    webhook_torrent: int = 1 * MIB
+    #: Bytes read of a receiver's answer, whose first words go into the log.
+    webhook_answer: int = 16 * KIB
 
 
 DEFAULT_LIMITS = Limits()

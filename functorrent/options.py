@@ -44,8 +44,19 @@ class Option(NamedTuple):
         """Its name as an identifier."""
         return self.name.replace("-", "_")
 
+    @property
+    def is_number(self) -> bool:
+        """Whether its value is a number."""
+        return getattr(self.convert, "makes_number", False)
+
 
 # -- values ----------------------------------------------------------------------------------
+
+
+def _numeric(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`convert`, marked as one that makes a number: in a TOML file it may be written as one."""
+    convert.makes_number = True  # type: ignore[attr-defined]
+    return convert
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -56,7 +67,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
             raise UsageError(f"{text!r} will not do: give a whole number from {low} to {high}")
         return int(text)
 
-    return convert
+    return _numeric(convert)
 
 
 def decimal(low: float, high: float, unit: str) -> Callable[[str], float]:
@@ -68,7 +79,7 @@ def decimal(low: float, high: float, unit: str) -> Callable[[str], float]:
                 return float(text)
         raise UsageError(f"{text!r} will not do: give {unit} from {low:g} to {high:g}")
 
-    return convert
+    return _numeric(convert)
 
 
 def size(low: int, high: int) -> Callable[[str], int]:
@@ -81,7 +92,65 @@ def size(low: int, high: int) -> Callable[[str], int]:
             raise UsageError(f"{text!r} will not do: give bytes from {low} to {high}, as 500K or 32M")
         return number
 
+    return _numeric(convert)
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def duration(low: float, high: float) -> Callable[[str], float]:
+    """Converter to seconds within [low, high]; also `90s`, `30m`, `12h`, `7d`."""
+
+    def convert(text: str) -> float:
+        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhd]?)", text.lower())
+        seconds = float(match[1]) * _UNITS[match[2]] if match else -1.0
+        if not low <= seconds <= high:
+            raise UsageError(
+                f"{text!r} will not do: give seconds from {low:g} to {high:g}, or a time as 30m, 12h or 7d"
+            )
+        return seconds
+
+    return _numeric(convert)
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Converter that lets these words pass."""
+
+    def convert(text: str) -> str:
+        if text not in words:
+            raise UsageError(f"{text!r} will not do: give {' or '.join(words)}")
+        return text
+
     return convert
+
+
+def host(text: str) -> str:
+    """A host name, or an IPv6 address in brackets or not; in small letters, brackets taken off."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if len(bare) > 253 or not re.fullmatch(
+        r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*", bare.lower()
+    ):
+        raise UsageError(f"{text!r} is no host name: give it without scheme and port, as metafetch.example")
+    return bare.lower()
+
+
+def web_url(text: str) -> str:
+    """An http: or https: URL to POST to, in ASCII, without a user name or a fragment in it."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    else:
+        if "@" in parts.netloc:
+            raise UsageError(
+                "a URL with a user name or password in it will not do: sign with a secret instead"
+            )
+    if not usable or "#" in text or not re.fullmatch(r"[!-~]{1,2048}", text):
+        raise UsageError(f"{text!r} is no URL to send to, as https://receiver.example/hook")
+    return text
 
 
 def peer(text: str) -> tuple[str, int]:
@@ -173,6 +242,13 @@ OPTIONS = (
     ),
     Option("watch", "DIR", "fetch what .magnet and .txt files put into DIR name", where=(DAEMON,)),
     Option(
+        "shard",
+        None,
+        "put files into folders by infohash, as ab/cd/abcd....torrent",
+        default=False,
+        where=(DAEMON,),
+    ),
+    Option(
         "name",
         "TEMPLATE",
         "file name (default: {infohash}.torrent); also {name}, made safe",
@@ -229,6 +305,63 @@ OPTIONS = (
         "allow loopback, private and link-local trackers and peers (default: refused, and said so)",
         default=False,
     ),
+    Option(
+        "give-up-after",
+        "TIME",
+        "how long a magnet that fails is tried again, in seconds or as 12h, 7d (default: 7d)",
+        duration(0, 3650 * _DAY),
+        7.0 * _DAY,
+        where=(DAEMON,),
+    ),
+    Option(
+        "http",
+        "ENDPOINT",
+        "where page and HTTP API listen (default: tcp:9667:interface=127.0.0.1; 'off')",
+        endpoint,
+        "tcp:9667:interface=127.0.0.1",
+        where=(DAEMON,),
+    ),
+    Option(
+        "http-host",
+        "NAME",
+        "a further name under which browsers reach the page; may repeat",
+        host,
+        many=True,
+        where=(DAEMON,),
+    ),
+    Option(
+        "token-file",
+        "FILE",
+        "the token that page and API ask for (made when missing; needed where --http is not loopback)",
+        where=(DAEMON,),
+    ),
+    Option(
+        "on-fetched",
+        "URL",
+        "POST each result to URL as JSON, again and again until it is taken",
+        web_url,
+        where=(DAEMON,),
+    ),
+    Option(
+        "on-fetched-secret-file",
+        "FILE",
+        "sign what is sent to --on-fetched with the secret in FILE (HMAC-SHA256)",
+        where=(DAEMON,),
+    ),
+    Option(
+        "log-format",
+        "FORMAT",
+        "text, or json: an object a line (default: text)",
+        one_of("text", "json"),
+        "text",
+        where=(DAEMON,),
+    ),
+    Option(
+        "config",
+        "FILE",
+        "read options from FILE (TOML), after the command line and METAFETCH_* variables",
+        where=(DAEMON,),
+    ),
     Option("failed", "FILE", "write the magnets that failed to FILE, ready for -i", where=(COMMAND,)),
     Option(
         "json",
@@ -282,7 +415,8 @@ def _named(option: Option) -> Callable[[str], Any]:
 def twisted_options(place: str = DAEMON) -> type[Any]:
     """A `twisted.python.usage.Options` class with the table's options.
 
-    Values are found by the options' names; those that may repeat are lists.
+    Values are found by the options' names; those that may repeat are lists. `given` are the names of
+    those that the command line gave a value.
     """
     from twisted.python import usage
 
@@ -293,6 +427,7 @@ def twisted_options(place: str = DAEMON) -> type[Any]:
                 value = _named(option)(text)
             except UsageError as error:
                 raise usage.UsageError(str(error)) from None
+            self.given.add(option.name)
             if option.many:
                 self[option.name].append(value)
             else:
@@ -303,6 +438,7 @@ def twisted_options(place: str = DAEMON) -> type[Any]:
 
     def init(self: Any) -> None:
         usage.Options.__init__(self)
+        self.given = set()
         for option in options_of(place):
             if option.metavar is not None:
                 self[option.name] = [] if option.many else option.default
@@ -343,3 +479,9 @@ def fetch_settings(values: Mapping[str, Any]) -> FetchSettings:
         save_trackers=bool(values["save-trackers"]),
         peers=tuple(values["peer"]),
     )
+
+
+def check_daemon(values: Mapping[str, Any]) -> None:
+    """Raises UsageError for options of the daemon that do not fit together."""
+    if values["on-fetched-secret-file"] is not None and values["on-fetched"] is None:
+        raise UsageError("--on-fetched-secret-file: there is nothing to sign: give --on-fetched, too")

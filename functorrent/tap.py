@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from functorrent.errors import OutputError, UsageError
 from functorrent.interfaces import IWallClock
-from functorrent.options import fetch_settings, twisted_options
+from functorrent.options import check_daemon, fetch_settings, twisted_options
 
 if TYPE_CHECKING:
     from twisted.application.service import MultiService
@@ -47,19 +47,24 @@ class Options(_Table):  # type: ignore[misc, valid-type]
 
     def postOptions(self) -> None:
         """Check what can be checked before anything is begun."""
+        from functorrent.config import blamed, fill_in
         from functorrent.errors import InvalidMagnet
         from functorrent.magnet import Magnet
 
+        origins: dict[str, str] = {}
         try:
+            origins = fill_in(self, os.environ)
+            check_daemon(self)
             self["settings"] = fetch_settings(self)
             for magnet in self["magnets"]:
                 Magnet.parse(magnet)
         except UsageError as error:
-            raise usage.UsageError(str(error)) from None
+            raise usage.UsageError(str(blamed(error, origins))) from None
         except InvalidMagnet as error:
             raise usage.UsageError(f"not a magnet: {error}") from None
         if self["watch"] is not None and not os.path.isdir(self["watch"]):
-            raise usage.UsageError(f"--watch {self['watch']}: there is no such folder")
+            missing = UsageError(f"--watch {self['watch']}: there is no such folder")
+            raise usage.UsageError(str(blamed(missing, origins)))
 
 
 @implementer(IWallClock)
@@ -73,33 +78,14 @@ class _WallClock:
 
 def makeService(options: Options) -> MultiService:
     """The daemon, ready to be started. Ends the process with words where its folders cannot be used."""
-    from twisted.application.service import MultiService
     from twisted.internet import reactor
     from twisted.logger import Logger
 
-    from functorrent.commands.console import raise_file_limit
-    from functorrent.daemon.feed import Feed, GivenMagnets
-    from functorrent.daemon.service import FetchService, WatchService
-    from functorrent.daemon.watch import WatchFolder
-    from functorrent.fetch.fetcher import Fetcher
-    from functorrent.limits import DEFAULT_LIMITS
-    from functorrent.store.files import TorrentFolder
+    from functorrent.commands.metafetch import Composition
 
     clock: Any = reactor
     # The epoll reactor's seconds() is time.time: a step of the system clock would fire every deadline.
     clock.seconds = time.monotonic
-    # Absolute: a daemonized twistd goes to --rundir before it starts us.
-    data = os.path.abspath(options["data"])
-    output = os.path.abspath(options["output"] or os.path.join(data, "torrents"))
-    # Made here, while the umask is still the user's: a daemonized twistd sets 077.
-    folder = TorrentFolder(output, options["name"])
-    try:
-        os.makedirs(data, exist_ok=True)
-        folder.prepare()
-    except OutputError as error:
-        _refuse(str(error))
-    except OSError as error:
-        _refuse(f"--data {data}: cannot be made: {error.strerror}")
 
     def gave_up(words: str) -> None:
         Logger().critical("metafetch cannot start: {words}", words=words)
@@ -108,19 +94,11 @@ def makeService(options: Options) -> MultiService:
         # Services are started before the reactor is.
         clock.callWhenRunning(clock.stop)
 
-    raise_file_limit()
-    feed = Feed(clock, folder, DEFAULT_LIMITS.max_magnet)
-    if options["magnets"]:
-        feed.submit(GivenMagnets(options["magnets"]))
-    services: Any = MultiService()
-    settings = options["settings"]
-    services.addService(FetchService(clock, Fetcher(clock, settings), feed, settings.jobs, gave_up))
-    if options["watch"] is not None:
-        watched = os.path.abspath(options["watch"])
-        watch = WatchFolder(clock, _WallClock(), watched, feed.submit, DEFAULT_LIMITS.max_magnet)
-        services.addService(WatchService(watch))
-    result: MultiService = services
-    return result
+    server = getattr(options, "parent", None)
+    try:
+        return Composition(clock, _WallClock(), options, gave_up, os.environ, server).service()
+    except (OutputError, UsageError) as error:
+        _refuse(str(error))
 
 
 def _leave_as_failed() -> None:

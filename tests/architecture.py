@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fetch",),
     ("daemon",),
     ("web",),
-    ("cli", "commands", "options", "progress", "tap", "testing", "demo", "__main__"),
+    ("cli", "commands", "options", "config", "progress", "tap", "testing", "demo", "__main__"),
 )
 #: They meet through interfaces, and never import each other.
 ISLANDS = ("peer", "sources", "store")

@@ -67,7 +67,13 @@ class TableTests(SynchronousTestCase):
         command = {option.name for option in options.options_of(options.COMMAND)}
         daemon = {option.name for option in options.options_of(options.DAEMON)}
         self.assertEqual(command - daemon, {"input", "failed", "json", "quiet"})
-        self.assertEqual(daemon - command, {"data", "watch"})
+        self.assertEqual(
+            daemon - command,
+            {
+                "config", "data", "give-up-after", "http", "http-host", "log-format", "on-fetched",
+                "on-fetched-secret-file", "shard", "token-file", "watch",
+            },
+        )  # fmt: skip
 
 
 class WrongUsageTests(SynchronousTestCase):
@@ -90,6 +96,29 @@ class WrongUsageTests(SynchronousTestCase):
                     self.assertNotIn("\n", str(error))
                     twisted = self.assertRaises(usage.UsageError, parse_twisted, f"{option}={value}")
                     self.assertEqual(str(twisted), str(error))
+
+    def test_the_daemon_s_own(self) -> None:
+        cases = {
+            "--give-up-after": ("-1", "x", "7w", "", "1e3", "9999d", "1.d"),
+            "--http": ("tcp:65536", "http://x", ""),
+            "--http-host": ("", "http://x", "x:80", "a b", "x/", "[::1", ".x", "x" * 300),
+            "--on-fetched": (
+                "", "x", "ftp://x/", "http://", "http://u:p@x/", "http://x/#a", "http://[::1", "http://x:0/",
+                "http://x:99999/", "http://x/ä", "http://x/ y", "http://x/" + "y" * 3000,
+            ),
+            "--log-format": ("", "JSON", "xml"),
+        }  # fmt: skip
+        for option, values in cases.items():
+            for value in values:
+                with self.subTest(option=option, value=value):
+                    error = self.assertRaises(usage.UsageError, parse_twisted, f"{option}={value}")
+                    self.assertTrue(str(error).startswith(f"{option}: "), str(error))
+                    self.assertNotIn("\n", str(error))
+
+    def test_a_secret_for_nothing(self) -> None:
+        given_options = parse_twisted("--on-fetched-secret-file", "x")
+        self.assertRaises(UsageError, options.check_daemon, given_options)
+        options.check_daemon(parse_twisted("--on-fetched-secret-file", "x", "--on-fetched", "http://x/"))
 
     def test_unknown_options_have_a_hint(self) -> None:
         error = self.assertRaises(UsageError, parse, "--time-out", "5")
@@ -119,4 +148,16 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(options.endpoint("tcp6:port=1:interface=\\:\\:1"), "tcp6:port=1:interface=\\:\\:1")
         self.assertEqual(options.endpoint("off"), "off")
         self.assertEqual(options.tracker("udp://[::1]:6969"), "udp://[::1]:6969")
+        duration = options.duration(0, 1e9)
+        self.assertEqual([duration(each) for each in ("3600", "90s", "30m", "12H", "7d", "1.5d", "0")],
+                         [3600, 90, 1800, 43_200, 604_800, 129_600, 0])  # fmt: skip
+        self.assertEqual(
+            [
+                options.host(each)
+                for each in ("Fetch.Example", "10.0.0.1", "[2001:DB8::1]", "::1", "a", "my_nas")
+            ],
+            ["fetch.example", "10.0.0.1", "2001:db8::1", "::1", "a", "my_nas"],
+        )
+        for url in ("https://r.example/hook?a=b", "http://[::1]:8080", "http://10.0.0.1/%20"):
+            self.assertEqual(options.web_url(url), url)
         self.assertEqual(options.template("{name} {infohash}.torrent"), "{name} {infohash}.torrent")

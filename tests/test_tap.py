@@ -90,5 +90,5 @@ class PluginTests(FolderTestCase):
             "from twisted.internet import reactor\n"
             "print([each.name for each in service], reactor.seconds is time.monotonic)"
         )
-        self.assertEqual(said.strip(), "['fetch', 'watch'] True")
-        self.assertEqual(os.listdir(data), ["torrents"])
+        self.assertEqual(said.strip(), "['metafetch', 'reload', 'systemd'] True")
+        self.assertEqual(sorted(os.listdir(data)), ["output-owner", "torrents"])

@@ -47,4 +47,5 @@ class IOutlet(Interface):
     name: str = Attribute("A word that stays the same, by which the store remembers what is due.")
 
     def deliver(job: Job, torrent: bytes) -> Deferred[None]:
-        """Hand over one result. A failure means: again later. It has its own time limit."""
+        """Hand over one result. A failure means: again later; DeliveryRefused: never. It has its own
+        time limit."""

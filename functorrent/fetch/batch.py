@@ -75,6 +75,19 @@ class Batch(Generic[Tag]):
             self._fill()
             self._look()
 
+    def begin(self, magnet: Magnet, tag: Tag) -> None:
+        """Start this one at once, whether a slot is free or not: somebody is there who has it."""
+        if self._done is not None:
+            self._start(magnet, tag)
+
+    def end(self, tag: Tag) -> bool:
+        """End the magnet of `tag` now; it is reported as failed. False where it is not in flight."""
+        for job in self._running:
+            if job.tag is tag:
+                job.cancel()
+                return True
+        return False
+
     def close(self) -> None:
         """Nothing more will come."""
         self._closed = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ _OWN_HOSTS = frozenset(("127.0.0.1", "::1"))
 
 @dataclass(slots=True)
 class Stats:
-    """Counters of a process, for progress displays."""
+    """Counters of a process, for progress displays and metrics; blocks are metadata blocks of use."""
 
     fetches: int = 0
     fetched: int = 0
@@ -35,6 +35,7 @@ class Stats:
     peers_tried: int = 0
     peers_connected: int = 0
     blocks: int = 0
+    block_bytes: int = 0
 
 
 @dataclass
@@ -60,6 +61,8 @@ class FetchCore:
     fetches: dict[bytes, MetadataClientFactory] = field(default_factory=dict)
     #: `settings.peers`, resolved.
     extra_peers: tuple[PeerAddress, ...] = ()
+    #: Whether a peer has called for a torrent, and is about to be handed over.
+    expects: Callable[[bytes], bool] = lambda infohash: False
 
     def is_self(self, address: PeerAddress) -> bool:
         """Whether an address is our own listener's (a tracker names us to ourselves)."""

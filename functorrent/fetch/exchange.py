@@ -51,6 +51,7 @@ class Exchange:
         assembly = self.assembly
         whole = assembly.block(peer, piece, block, self.core.clock.seconds(), total_size)
         self.core.stats.blocks += 1
+        self.core.stats.block_bytes += len(block)
         if whole:
             assert assembly.verified is not None
             self._verified(assembly.verified)

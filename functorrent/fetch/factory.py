@@ -236,7 +236,8 @@ class MetadataClientFactory(ClientFactory):
             return
         core = self.core
         listening = core.identity.port is not None
-        if listening and not self._lingered and any(report.announced for report in self._reports):
+        awaited = any(report.announced for report in self._reports) or core.expects(self.infohash)
+        if listening and not self._lingered and awaited:
             self._lingering = True
             core.deadlines.set(self._nobody_called, core.clock.seconds() + core.settings.linger)
             self._release()

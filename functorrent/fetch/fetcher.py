@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
@@ -29,11 +29,13 @@ from functorrent.fetch.race import Race
 from functorrent.fetch.result import Metadata
 from functorrent.fetch.settings import FetchSettings
 from functorrent.interfaces import (
+    IMetadataLibrary,
     IMetadataProvider,
     IMetadataSink,
     IPeerExtension,
     IPeerSource,
     IPeerSourceMaker,
+    IRecallingSource,
     PeerAddress,
     SourceContext,
 )
@@ -43,6 +45,8 @@ from functorrent.peer.dispatch import ExtensionTable, discover_extensions
 from functorrent.peer.endpoint import DirectEndpoint
 from functorrent.peer.listener import PeerListener
 from functorrent.peer.pollset import PollSet, make_pollset
+from functorrent.peer.serving import ServingStats
+from functorrent.peer.shelf import Shelf
 from functorrent.peer.ut_metadata import UtMetadata
 from functorrent.resolver import GuardedResolver
 from functorrent.sources.tracker import TrackerSourceMaker
@@ -62,7 +66,8 @@ class Fetcher:
 
     `reactor`: IReactorTime, IReactorTCP, IReactorUDP, IReactorThreads; its `seconds` should be
     monotonic. `plugins`: whether installed third-party plugins are used. `sources`, `extensions`:
-    further ones. `provider`: what peers that call us may have.
+    further ones. `provider`: what peers that call us may have; `library`: what they may have, too, if it
+    takes a while to be found.
     """
 
     log = Logger()
@@ -76,12 +81,16 @@ class Fetcher:
         sources: Iterable[IPeerSourceMaker] = (),
         extensions: Iterable[IPeerExtension] = (),
         provider: IMetadataProvider | None = None,
+        library: IMetadataLibrary | None = None,
         plugins: bool = True,
     ) -> None:
         self.settings = settings = settings or FetchSettings()
         self.limits = limits = settings.limits(limits)
         self._reactor = reactor
-        self._provider = provider
+        self._library = library
+        self._shelf = Shelf(reactor, provider, limits)
+        #: What became of peers that called us, and what they were given.
+        self.serving = ServingStats()
         self._further = (tuple(sources), tuple(extensions), plugins)
         guard = AddressGuard(settings.allow_local)
         self._resolver = GuardedResolver(reactor, reactor, guard, limits)
@@ -122,7 +131,7 @@ class Fetcher:
         """Listen, and get everything ready. Fails with UsageError where it cannot listen."""
         core = self.core
         sources, extensions, plugins = self._further
-        ut_metadata = UtMetadata(core.clock, self._sink, self._provider, core.limits)
+        ut_metadata = UtMetadata(core.clock, self._sink, self._shelf, core.limits, self.serving)
         found = self._discover(discover_extensions) if plugins else []
         core.table = ExtensionTable([ut_metadata, *extensions, *found], __version__)
         makers = [TrackerSourceMaker(frozenset(self.settings.trackers)), *sources]
@@ -199,9 +208,12 @@ class Fetcher:
             core.table,
             self._wanted,
             core.identity.peer_id,
-            self._provider,
+            self._shelf,
             core.limits,
+            library=self._library,
+            stats=self.serving,
         )
+        core.expects = listener.expects
         if not self.settings.listen:
             try:
                 # One socket for both families.
@@ -292,6 +304,32 @@ class Fetcher:
         except (UnsupportedMagnet, UsageError) as error:
             return fail(error)
         return factory.fetch()
+
+    def learned(self, infohash: bytes, now: float) -> dict[str, Any] | None:
+        """What a failed try has taught the sources, for `recall` at the next: a JSON object, or None.
+
+        `now`: seconds since the epoch, here and there.
+        """
+        found: dict[str, Any] = {}
+        for source in self.core.sources:
+            try:
+                known = source.learned(infohash, now) if IRecallingSource.providedBy(source) else None
+            except Exception:
+                self.log.failure("a source could not tell what it has learned")
+                continue
+            if known:
+                found[source.name] = known
+        return found or None
+
+    def recall(self, infohash: bytes, learned: Mapping[str, Any], now: float) -> None:
+        """Tell the sources what `learned` gave after an earlier try, perhaps of another process."""
+        for source in self.core.sources:
+            known = learned.get(source.name)
+            if isinstance(known, Mapping) and IRecallingSource.providedBy(source):
+                try:
+                    source.recall(infohash, known, now)
+                except Exception:
+                    self.log.failure("a source could not recall what it had learned")
 
     def join(self, magnet: Magnet) -> bool:
         """Let a duplicate's trackers and peers join the fetch that is on; False where there is none."""

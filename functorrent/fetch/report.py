@@ -145,9 +145,10 @@ def _of_trackers(trackers: Sequence[TrackerReport], found: int) -> str:
     answered = [tracker for tracker in trackers if tracker.status == "ok"]
     rest = [tracker for tracker in trackers if tracker.status != "ok"]
     if not answered:
-        return (
+        told = (
             _only_one(rest[0]) if len(rest) == 1 else f"none of {len(rest)} trackers was of use: {_why(rest)}"
         )
+        return f"{told}; {plural(found, 'peer')} had been named earlier" if found else told
     all_of_them = plural(len(trackers), "tracker")
     lead = f"{len(answered)} of {all_of_them} answered" if rest else f"{all_of_them} answered"
     if found:

@@ -38,6 +38,9 @@ class FetchSettings:
 
     def limits(self, base: Limits = DEFAULT_LIMITS) -> Limits:
         """`base` with what is set here in its place."""
+        sockets = sockets_for_peers()
+        # Callers take a part of them, or neither could be sure of its own.
+        inbound = min(base.max_inbound, sockets // 4) if self.listens else 0
         return replace(
             base,
             jobs=self.jobs,
@@ -45,7 +48,9 @@ class FetchSettings:
             linger=self.linger,
             max_metadata=self.max_metadata,
             max_assembling=max(base.max_assembling, 2 * self.max_metadata),
-            max_connections=self.max_connections or min(base.max_connections, sockets_for_peers()),
+            max_connections=self.max_connections or min(base.max_connections, sockets - inbound),
+            max_inbound=inbound or base.max_inbound,
+            max_serving=max(base.max_serving, 2 * self.max_metadata),
         )
 
 

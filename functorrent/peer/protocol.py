@@ -17,6 +17,7 @@ from zope.interface import Attribute, Interface, implementer
 from functorrent.deadlines import Deadlines
 from functorrent.errors import (
     ConnectedToSelf,
+    MalformedMessage,
     NoExtensionProtocol,
     NoMetadata,
     PeerClosed,
@@ -29,8 +30,12 @@ from functorrent.interfaces import PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.peer.dispatch import ExtensionDispatcher, ExtensionTable
 from functorrent.wire.extended import ExtendedHandshake
+from functorrent.wire.handshake import LENGTH as HANDSHAKE_LENGTH
 from functorrent.wire.handshake import Handshake
 from functorrent.wire.session import ExtensionMessage, PeerSession, State
+
+#: Bytes from which on the transport is to tell us when it has enough.
+_LONG = 8192
 
 
 class IPeerOwner(Interface):
@@ -39,10 +44,11 @@ class IPeerOwner(Interface):
     clock: IReactorTime = Attribute("Where the time comes from.")
     deadlines: Deadlines = Attribute("The deadlines of all its connections.")
 
-    def peer_called(peer: PeerProtocol, handshake: Handshake) -> tuple[bytes, bytes]:
+    def peer_called(peer: PeerProtocol, handshake: Handshake) -> tuple[bytes, bytes] | None:
         """A peer that called us names its torrent: returns (infohash, our peer id).
 
-        May set ``peer.owner``. Raises PeerError where we have no use for it.
+        May set ``peer.owner``. None: the answer takes a while, and comes by ``peer.answer_call``, or
+        ``peer.abort``. Raises PeerError where we have no use for it.
         """
 
     def peer_ready(peer: PeerProtocol) -> None:
@@ -98,6 +104,13 @@ class PeerProtocol(Protocol):
         self._over = False
         self._receiving = False
         self._produces = False
+        #: A caller whose torrent is being looked up, and what it has said since.
+        self._asked: Handshake | None = None
+        self._held: bytearray | None = None
+        #: Bytes that this peer may send, and seconds it has to take what is buffered for it; None and 0
+        #: where it is of use to us.
+        self._allowance: int | None = None
+        self._write_timeout = 0.0
         self._received = 0
         self._received_at_check = 0
         self._last_progress = 0.0
@@ -117,7 +130,20 @@ class PeerProtocol(Protocol):
         if self._over:
             return
         self._received += len(data)
+        if self._asked is not None:
+            self._hold(data)
+        elif self._allowance is not None and self._received > self._allowance:
+            self.abort(MalformedMessage("says more than whoever fetches metadata has to say"))
+        else:
+            self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         session = self.session
+        rest = b""
+        if self.infohash is None:
+            # What follows its handshake waits until it is known who answers.
+            end = HANDSHAKE_LENGTH - session.partial
+            data, rest = data[:end], data[end:]
         self._receiving = True
         error: PeerError | None = None
         try:
@@ -139,8 +165,44 @@ class PeerProtocol(Protocol):
         error = error or session.failure
         if error is not None:
             self.abort(error)
+        elif not rest:
+            self._flush()
+        elif self._asked is not None:
+            self._hold(rest)
+        else:
+            self._receive(rest)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what a caller says before it is answered; it is read on meanwhile, or its hang-up would
+        not be seen."""
+        held = self._held
+        if held is None:
+            held = self._held = bytearray()
+        held += data
+        if len(held) > self.limits.max_extended:
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def answer_call(self, infohash: bytes, peer_id: bytes) -> None:
+        """The answer to a caller for whom ``IPeerOwner.peer_called`` gave None."""
+        handshake, self._asked = self._asked, None
+        if self._over or handshake is None:
             return
-        self._flush()
+        held, self._held = bytes(self._held or b""), None
+        if len(held) > self.limits.max_extended:
+            self.transport.resumeProducing()  # type: ignore[attr-defined]
+        self._receiving = True
+        error: PeerError | None = None
+        try:
+            self._answer(handshake, infohash, peer_id)
+        except PeerError as lie:
+            error = lie
+        finally:
+            self._receiving = False
+        if error is not None:
+            self.abort(error)
+        else:
+            # Also where it is nothing: then our answer goes out.
+            self._receive(held)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The transport is gone, whoever ended it."""
@@ -150,23 +212,36 @@ class PeerProtocol(Protocol):
 
     def _handshake(self, handshake: Handshake) -> None:
         if self.infohash is None:
-            self.infohash, self._peer_id = self.owner.peer_called(self, handshake)
-            # A session that a lie has ended says no more, though the events ahead of it count.
-            if self.session.failure is None:
-                self.session.send_handshake(Handshake(self.infohash, self._peer_id))
-            if handshake.peer_id == self._peer_id:
-                # The end that dialed is ourselves, too, and finds that out from our answer.
-                self._flush()
-                raise ConnectedToSelf("has our own peer id")
-        elif handshake.infohash != self.infohash:
+            answer = self.owner.peer_called(self, handshake)
+            if answer is None:
+                self._asked = handshake
+                self._due = self.owner.clock.seconds() + self.limits.look_up_timeout
+            else:
+                self._answer(handshake, *answer)
+            return
+        if handshake.infohash != self.infohash:
             raise WrongInfohash(f"shares {handshake.infohash.hex()}")
-        elif handshake.peer_id == self._peer_id:
+        if handshake.peer_id == self._peer_id:
             raise ConnectedToSelf("has our own peer id")
+        self._open(handshake, self.infohash)
+
+    def _answer(self, handshake: Handshake, infohash: bytes, peer_id: bytes) -> None:
+        """Greet a caller back."""
+        self.infohash, self._peer_id = infohash, peer_id
+        self.session.send_handshake(Handshake(infohash, peer_id))
+        if handshake.peer_id == peer_id:
+            # The end that dialed is ourselves, too, and finds that out from our answer.
+            self._flush()
+            raise ConnectedToSelf("has our own peer id")
+        self._open(handshake, infohash)
+
+    def _open(self, handshake: Handshake, infohash: bytes) -> None:
+        """Both handshakes are done."""
         if not handshake.extension_protocol:
             raise NoExtensionProtocol("does not speak the extension protocol")
         self.owner.peer_ready(self)
         self.progress()
-        payload = self._dispatcher.open(self, self.infohash, handshake)
+        payload = self._dispatcher.open(self, infohash, handshake)
         if self.session.failure is None:
             self.session.send_extended_handshake(payload)
 
@@ -188,7 +263,8 @@ class PeerProtocol(Protocol):
         if self._over or self.session.failure is not None:
             return
         self.session.send_extension(name, payload)
-        if not self._receiving:
+        # A block goes out at once: whether the transport takes it is what decides about the next.
+        if not self._receiving or len(payload) > _LONG:
             self._flush()
 
     def progress(self) -> None:
@@ -203,6 +279,14 @@ class PeerProtocol(Protocol):
         if self._kept is None:
             self._kept = {}
         self._kept[name] = self.owner.clock.seconds() + min(seconds, self.limits.max_keep_open)
+
+    def serve_only(self, blocks: int) -> None:
+        """Nothing is wanted of this peer: bound what it may say while it is served so many blocks, and
+        give it time to take what it asked for."""
+        limits = self.limits
+        # A request has some 45 bytes; it may ask for each block a second time.
+        self._allowance = self._received + limits.max_served_input + 128 * blocks
+        self._write_timeout = limits.serve_patience
 
     @property
     def _kept_until(self) -> float:
@@ -241,7 +325,7 @@ class PeerProtocol(Protocol):
         data = self.session.data_to_send()
         if not data:
             return
-        if len(data) > 8192 and not self._produces:
+        if len(data) > _LONG and not self._produces:
             self._produces = True
             self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
         if self.congested:
@@ -283,11 +367,15 @@ class PeerProtocol(Protocol):
         owner = self.owner
         now = owner.clock.seconds()
         due = max(self._due, self._kept_until)
+        if self.congested:
+            due = max(due, self._last_progress + self._write_timeout)
         if due <= now and self._still_sends(now):
             due = self._due = now + self.limits.progress_timeout
         if due > now:
             # What keeps it may be taken back at any time.
             owner.deadlines.set(self._expired, min(due, now + self.limits.progress_timeout))
+        elif self._asked is not None:
+            self.abort(PeerClosed("asks for a torrent that took too long to be looked up"))
         elif self.session.remote is None:
             self.abort(PeerSilent("connected, but sent no handshake"))
         else:
@@ -316,5 +404,6 @@ class PeerProtocol(Protocol):
         self.owner.deadlines.clear(self._expired)
         if self.on_end is not None:
             self.on_end(self)
+        self._asked = self._held = None
         self._dispatcher.closed(error)
         self.owner.peer_ended(self, error)

@@ -6,13 +6,12 @@ What is fetched goes into an `IMetadataSink`, found by infohash; what is asked o
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from zope.interface import implementer
 
-from functorrent.errors import MalformedMessage, NoMetadata, PeerError
+from functorrent.errors import NoMetadata, PeerError
 from functorrent.interfaces import (
     IMetadataProvider,
     IMetadataRequester,
@@ -23,21 +22,13 @@ from functorrent.interfaces import (
     PeerAddress,
 )
 from functorrent.limits import DEFAULT_LIMITS, Limits
+from functorrent.peer.serving import BlockServer, ServingDesk, ServingStats
 from functorrent.wire.extended import ExtendedHandshake
 from functorrent.wire.handshake import Handshake
-from functorrent.wire.metadata import (
-    BLOCK_SIZE,
-    NAME,
-    MetadataData,
-    MetadataReject,
-    MetadataRequest,
-    decode_metadata,
-)
+from functorrent.wire.metadata import NAME, MetadataData, MetadataReject, MetadataRequest, decode_metadata
 
 _NAME = NAME.encode()
 _NOTHING: Mapping[str, Any] = {}
-#: Blocks served before the transport is asked whether they go out.
-_ROUND = 16
 
 
 @implementer(IPeerExtension)
@@ -45,7 +36,8 @@ class UtMetadata:
     """The extension, one for the process.
 
     `sink(infohash)` gives the IMetadataSink of a fetch that is on, or None; `provider` has what we
-    can serve, or is None; `clock` is an IReactorTime for the rate of serving.
+    can serve, or is None; `clock` is an IReactorTime for the rate of serving; what is served is
+    counted in `stats`.
     """
 
     name = NAME
@@ -56,11 +48,11 @@ class UtMetadata:
         sink: Callable[[bytes], IMetadataSink | None] = lambda infohash: None,
         provider: IMetadataProvider | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        stats: ServingStats | None = None,
     ) -> None:
-        self.clock = clock
         self.sink = sink
         self.provider = provider
-        self.limits = limits
+        self.desk = ServingDesk(clock, limits, stats)
 
     def connect(self, peer: IPeerHandle) -> IPeerExtensionSession:
         """A session for one peer: a requester where a fetch is on, and a server in any case."""
@@ -95,7 +87,7 @@ class UtMetadataSession:
         self._sink = sink
         self._info = info
         #: Made when the peer first asks us for something; most never do.
-        self._server: _Server | None = None
+        self._server: BlockServer | None = None
         self._enabled = False
         self._offered = False
         self._idle = False
@@ -146,8 +138,7 @@ class UtMetadataSession:
         elif isinstance(message, MetadataRequest):
             server = self._server
             if server is None:
-                extension = self._extension
-                server = self._server = _Server(self._peer, self._info, extension.clock, extension.limits)
+                server = self._server = BlockServer(self._peer, self._info, self._extension.desk)
             server.asked(message.piece)
 
     def writable(self) -> None:
@@ -188,91 +179,3 @@ class UtMetadataSession:
     def fail(self, error: PeerError) -> None:
         """Hang up."""
         self._peer.abort(error)
-
-
-class _Server:
-    """Answers one peer's requests: data, or reject, at a bounded rate and in bounded memory."""
-
-    __slots__ = (
-        "_clock",
-        "_left",
-        "_limits",
-        "_peer",
-        "_refilled",
-        "_served",
-        "_timer",
-        "_tokens",
-        "_waiting",
-        "info",
-    )
-
-    def __init__(self, peer: IPeerHandle, info: bytes | None, clock: Any, limits: Limits) -> None:
-        self._peer = peer
-        self.info = info
-        self._clock = clock
-        self._limits = limits
-        self._tokens = float(limits.serve_burst)
-        self._refilled: float | None = None
-        self._waiting: deque[int] = deque()
-        self._timer: Any = None
-        #: Answers left in this turn of the reactor, and blocks given so far.
-        self._left = _ROUND
-        self._served = 0
-
-    def asked(self, piece: int) -> None:
-        """A request. Raises MalformedMessage for a flood of them."""
-        waiting = self._waiting
-        # As many as an honest peer could have outstanding, every block once.
-        if len(waiting) >= max(self._limits.serve_burst, self._limits.max_metadata // BLOCK_SIZE):
-            raise MalformedMessage("asks for more metadata blocks than there can be")
-        waiting.append(piece)
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Answer what waits, as far as rate and transport let."""
-        waiting = self._waiting
-        if not waiting or self._timer is not None:
-            return
-        self._refill()
-        while waiting and not self._peer.congested:
-            if not self._left:
-                # One packet may hold a thousand requests: what answers them is not all made at once.
-                self._timer = self._clock.callLater(0, self._tick)
-                return
-            if self._tokens < 1.0:
-                self._timer = self._clock.callLater(1.0 / self._limits.serve_rate, self._tick)
-                return
-            self._left -= 1
-            self._tokens -= 1.0
-            self._answer(waiting.popleft())
-
-    def close(self) -> None:
-        """Nothing more is answered."""
-        self._waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._left = _ROUND
-        self.go_on()
-
-    def _refill(self) -> None:
-        now: float = self._clock.seconds()
-        if self._refilled is not None:
-            gained = (now - self._refilled) * self._limits.serve_rate
-            self._tokens = min(float(self._limits.serve_burst), self._tokens + gained)
-        self._refilled = now
-
-    def _answer(self, piece: int) -> None:
-        info = self.info
-        start = piece * BLOCK_SIZE
-        if info is None or start >= len(info):
-            self._peer.send(MetadataReject(piece).encode())
-            return
-        self._served += 1
-        if self._served * BLOCK_SIZE <= 2 * len(info) + BLOCK_SIZE:
-            # It fetches; one that asks for the same for ever need not be kept for it.
-            self._peer.progress()
-        self._peer.send(MetadataData(piece, len(info), info[start : start + BLOCK_SIZE]).encode())

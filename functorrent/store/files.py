@@ -1,8 +1,8 @@
 """The output folder: .torrent files written whole or not at all (DESIGN section 5, Files).
 
-A file is written under a secret temporary name in the same folder and renamed, so nobody ever sees a
-part of one. Nothing is synced to disk here: the command does not promise that, and the daemon syncs in
-batches.
+A file is written under a secret temporary name in the folder and renamed, so nobody ever sees a part of
+one. Nothing is synced to disk here: the command does not promise that, and the daemon's store is the
+truth, from which it writes a file again that is missing or empty.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from itertools import count
 from secrets import token_hex
 
 from functorrent.errors import OutputError
@@ -44,16 +45,33 @@ class TorrentFolder:
     """Writes .torrent files into one folder, and finds those that are there.
 
     `directory`: the folder, made by `prepare`. `template`: file names, with ``{infohash}`` and
-    ``{name}``; UsageError where it is none.
+    ``{name}``; UsageError where it is none. `shard`: files go into folders of the folder by the
+    infohash's first digits, ``ab/cd/abcd....torrent``: 65,536 of them, made as needed, because a
+    million files in one folder are slow to list everywhere. `owner`: a word of letters and digits that
+    temporary files bear, by which `clear` knows those that were left by an earlier process.
     """
 
-    def __init__(self, directory: str, template: str = "{infohash}.torrent") -> None:
+    def __init__(
+        self,
+        directory: str,
+        template: str = "{infohash}.torrent",
+        *,
+        shard: bool = False,
+        owner: str = "",
+    ) -> None:
         self.directory = directory
         self._template = NameTemplate(template)
         self._prefix = os.path.join(directory, "")
+        self._shard = shard
         self._mode: int | None = None
+        self._mark = f".functorrent-{owner}-" if owner else ".functorrent-"
         self._token = token_hex(8)
-        self._temporaries = 0
+        self._temporaries = count(1)
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether a file's name has the torrent's in it."""
+        return self._template.has_name
 
     def prepare(self) -> None:
         """Make the folder where it is missing, and see that files can be written. Raises OutputError.
@@ -76,6 +94,22 @@ class TorrentFolder:
                 f"cannot write into the folder {printable(self.directory)}: {_words(error)}"
             ) from None
 
+    def clear(self) -> int:
+        """Remove the temporary files that earlier processes of `owner` left; how many. Raises OutputError."""
+        removed = 0
+        try:
+            with os.scandir(self.directory) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.startswith(self._mark) and name.endswith(".part") and self._token not in name:
+                        os.unlink(entry.path)
+                        removed += 1
+        except OSError as error:
+            raise OutputError(
+                f"cannot clear the folder {printable(self.directory)}: {_words(error)}"
+            ) from None
+        return removed
+
     def existing(self, infohash: bytes, name: str | None = None) -> str | None:
         """The path of a valid .torrent file for this infohash that `write` would have made, or None.
 
@@ -85,11 +119,13 @@ class TorrentFolder:
         """
         if self._template.has_name and not name:
             return None
-        path = self._prefix + self._template.fill(infohash, name or "")
+        folder = self._folder(infohash)
+        file_name = self._template.fill(infohash, name or "")
+        path = folder + file_name
         if self._holds(path, infohash):
             return path
         if not self._template.has_infohash:
-            path = self._prefix + told_apart(path[len(self._prefix) :], infohash)
+            path = folder + told_apart(file_name, infohash)
             if self._holds(path, infohash):
                 return path
         return None
@@ -108,7 +144,8 @@ class TorrentFolder:
             )
         if self._mode is None:
             self.prepare()
-        path = self._prefix + self._template.fill(infohash, name)
+        folder = self._folder(infohash)
+        path = folder + self._template.fill(infohash, name)
         temporary = self._temporary()
         try:
             descriptor = os.open(temporary, _NEW, 0o600)
@@ -120,6 +157,9 @@ class TorrentFolder:
                     os.fchmod(descriptor, self._mode or 0o600)
                 finally:
                     os.close(descriptor)
+                if self._shard and not os.path.isdir(folder):
+                    # Only now: that the temporary file is there tells that the folder itself is.
+                    self._make_shard(folder)
                 if self._template.has_infohash:
                     os.rename(temporary, path)
                 else:
@@ -133,8 +173,8 @@ class TorrentFolder:
 
     def _place(self, temporary: str, path: str, infohash: bytes) -> str:
         """Give the temporary file a name that no other torrent's file has; returns the path."""
-        file_name = path[len(self._prefix) :]
-        candidates = [path, *(self._prefix + told_apart(file_name, infohash, n) for n in (8, 40))]
+        folder, file_name = os.path.split(path)
+        candidates = [path, *(os.path.join(folder, told_apart(file_name, infohash, n)) for n in (8, 40))]
         for path in candidates:
             try:
                 # Unlike a rename, a link never replaces what another process just wrote.
@@ -153,10 +193,28 @@ class TorrentFolder:
         os.rename(temporary, path)
         return path
 
+    def _folder(self, infohash: bytes) -> str:
+        """Where the file of this torrent goes, with a slash at its end."""
+        if not self._shard:
+            return self._prefix
+        digits = infohash.hex()
+        return f"{self._prefix}{digits[:2]}/{digits[2:4]}/"
+
+    def _make_shard(self, folder: str) -> None:
+        # Who may read files may list folders; the umask of a daemonized twistd would keep all others out.
+        mode = (self._mode or 0o600) | 0o700
+        mode |= (mode & 0o044) >> 2
+        for path in (os.path.dirname(folder[:-1]), folder[:-1]):
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                continue
+            # A folder of a group's gives its group to what is made in it: that bit stays.
+            os.chmod(path, (os.stat(path).st_mode & stat.S_ISGID) | mode)
+
     def _temporary(self) -> str:
         # O_EXCL is the lock; that nobody can guess it keeps others from taking it first.
-        self._temporaries += 1
-        return f"{self._prefix}.functorrent-{self._token}-{self._temporaries}.part"
+        return f"{self._prefix}{self._mark}{self._token}-{next(self._temporaries)}.part"
 
     @staticmethod
     def _holds(path: str, infohash: bytes) -> bool:

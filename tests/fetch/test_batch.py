@@ -167,6 +167,40 @@ class ParkedTests(Case):
         self.assert_over(done, 30)
 
 
+class SingleTests(Case):
+    """One begun, or ended, apart from the others."""
+
+    def test_begun_beyond_the_slots(self) -> None:
+        done = self.run_with(5)
+        self.batch.begin(MAGNET, 5)
+        self.assertEqual((self.batch.in_flight, self.batch.active), (4, 4))
+        self.fetcher.end(0)
+        self.assertEqual((self.batch.in_flight, self.queue), (3, [3, 4]))
+        self.fetcher.end(0)
+        self.assertEqual((self.batch.in_flight, self.queue), (3, [4]))
+        self.batch.close()
+        while self.fetcher.running:
+            self.fetcher.end()
+        self.assert_over(done, 6)
+
+    def test_ended(self) -> None:
+        done = self.run_with(5)
+        self.assertTrue(self.batch.end(1))
+        self.assertEqual((list(self.results), self.batch.in_flight, self.queue), ([1], 3, [4]))
+        self.assertFalse(self.batch.end(1))
+        self.assertFalse(self.batch.end(4))
+        self.batch.cancel()
+        self.assertIsNone(self.successResultOf(done))
+
+    def test_before_it_runs_and_afterwards(self) -> None:
+        self.batch.begin(MAGNET, 0)
+        done = self.run_with(0)
+        self.batch.close()
+        self.batch.begin(MAGNET, 0)
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual((self.fetcher.begun, self.results), (0, {}))
+
+
 class TurnTests(Case):
     jobs = 1000
 

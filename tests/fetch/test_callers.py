@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha1
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -74,6 +75,33 @@ class CallerTests(FetchCase):
         self.assertIn(round(took, 1), (10.0, 10.1, 10.2, 10.3))
         self.assertEqual(self.outcomes(self.failed(result).report.peers), {"no_metadata": 1})
         self.assert_nothing_left()
+
+    def test_one_that_is_expected(self) -> None:
+        """It has called, and is about to be handed over: a fetch with nothing else to go by waits for it."""
+        self.core.expects = lambda infohash: infohash == sha1(BIG).digest()
+        result = self.start(BIG)
+        self.source.finish()
+        self.run_for(1)
+        self.assertNoResult(result)
+        self.caller(BIG)
+        self.run_for(1)
+        self.fetched(result, BIG)
+        self.assert_nothing_left()
+
+    def test_one_that_is_expected_and_does_not_come(self) -> None:
+        self.core.expects = lambda infohash: True
+        result = self.start()
+        self.source.finish()
+        took = self.run_until_told(result)
+        self.assertIn(round(took, 1), (10.0, 10.1, 10.2, 10.3))
+        self.failed(result)
+        self.assert_nothing_left()
+
+    def test_nobody_is_expected(self) -> None:
+        result = self.start()
+        self.source.finish()
+        self.assertLess(self.run_until_told(result), 1.0)
+        self.failed(result)
 
     def test_another_torrent(self) -> None:
         self.start()

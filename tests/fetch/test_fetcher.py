@@ -14,7 +14,7 @@ from functorrent.errors import FetchFailed, FunctorrentError, UnsupportedMagnet,
 from functorrent.fetch import fetcher as module
 from functorrent.fetch.fetcher import Fetcher
 from functorrent.fetch.settings import FetchSettings
-from functorrent.interfaces import IMetadataProvider, IPeerSourceMaker, PeerAddress
+from functorrent.interfaces import IMetadataProvider, IPeerSourceMaker, IRecallingSource, PeerAddress
 from functorrent.magnet import Magnet
 from functorrent.testing import ScriptedSeeder, behaviours, sample_info, sample_magnet
 from functorrent.wire.bencode import encode
@@ -527,11 +527,69 @@ class SettingsTests(SynchronousTestCase):
             self.patch(resource, "getrlimit", lambda which, soft=soft: (soft, soft))
             self.assertEqual(sockets_for_peers(), expected)
         self.patch(resource, "getrlimit", lambda which: (256, 256))
-        self.assertEqual(FetchSettings().limits().max_connections, 192)
+        # Callers have their part of them, where there are any.
+        limits = FetchSettings().limits()
+        self.assertEqual((limits.max_connections, limits.max_inbound), (144, 48))
+        self.assertEqual(FetchSettings(listen=("off",)).limits().max_connections, 192)
         self.patch(resource, "getrlimit", lambda which: (100_000, 100_000))
-        self.assertEqual(FetchSettings().limits().max_connections, 2000)
+        limits = FetchSettings().limits()
+        self.assertEqual((limits.max_connections, limits.max_inbound), (2000, 1000))
 
     def test_listens(self) -> None:
         self.assertFalse(FetchSettings(listen=("off",)).listens)
         self.assertTrue(FetchSettings().listens)
         self.assertTrue(FetchSettings(listen=("tcp:1",)).listens)
+
+
+@implementer(IRecallingSource)
+class Scholar(Source):
+    """A source that learns."""
+
+    def __init__(self, name: str, knows: Any) -> None:
+        super().__init__(name)
+        self.knows = knows
+        self.recalled: list[tuple[bytes, Any, float]] = []
+
+    def learned(self, infohash: bytes, now: float) -> Any:
+        if isinstance(self.knows, Exception):
+            raise self.knows
+        return self.knows
+
+    def recall(self, infohash: bytes, known: Any, now: float) -> None:
+        self.recalled.append((infohash, known, now))
+        if isinstance(self.knows, Exception):
+            raise self.knows
+
+
+class LearningTests(Case):
+    """What a failed try learned, from the sources to whoever keeps it, and back."""
+
+    def sources(self, *knows: Any) -> list[Scholar]:
+        scholars = [Scholar(f"s{number}", each) for number, each in enumerate(knows)]
+        self.start()
+        self.fetcher.core.sources = [self.source, *scholars]
+        return scholars
+
+    def test_by_the_sources_name(self) -> None:
+        first, second, third = self.sources({"a": 1}, None, {"b": 2})
+        learned = self.fetcher.learned(b"h" * 20, 5.0)
+        self.assertEqual(learned, {"s0": {"a": 1}, "s2": {"b": 2}})
+        self.fetcher.recall(b"h" * 20, {"s0": {"a": 1}, "s2": {"b": 2}, "tests": {}, "gone": {}}, 9.0)
+        self.assertEqual(first.recalled, [(b"h" * 20, {"a": 1}, 9.0)])
+        self.assertEqual(second.recalled, [])
+        self.assertEqual(third.recalled, [(b"h" * 20, {"b": 2}, 9.0)])
+        self.stop()
+
+    def test_nothing(self) -> None:
+        self.sources(None)
+        self.assertIsNone(self.fetcher.learned(b"h" * 20, 5.0))
+        self.fetcher.recall(b"h" * 20, {"s0": 7, "s1": ["x"]}, 9.0)
+        self.stop()
+
+    def test_a_source_that_breaks_costs_only_itself(self) -> None:
+        _, good = self.sources(ValueError("mine"), {"b": 2})
+        self.assertEqual(self.fetcher.learned(b"h" * 20, 5.0), {"s1": {"b": 2}})
+        self.fetcher.recall(b"h" * 20, {"s0": {"a": 1}, "s1": {"b": 2}}, 9.0)
+        self.assertEqual(len(good.recalled), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+        self.stop()

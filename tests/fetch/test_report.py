@@ -133,6 +133,13 @@ class SentenceTests(SynchronousTestCase):
         ):
             self.check(words, tracker(status, error=error))
 
+    def test_peers_that_dead_trackers_had_named_earlier(self) -> None:
+        counts = {**empty_counts(), "found": 2, "refused": 2}
+        self.assertEqual(
+            explain([tracker("timed_out", error="it did not answer")], counts),
+            "the tracker did not answer; 2 peers had been named earlier: 2 refused the connection",
+        )
+
     def test_no_tracker_was_of_use(self) -> None:
         self.check(
             "none of 2 trackers was of use: 2 did not answer",

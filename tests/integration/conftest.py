@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
+from tests.integration.harness.browser import Browser, PageServer
 from tests.integration.harness.libtorrent_seeder import LibtorrentSeeder
 from tests.integration.harness.listening import Listening
 from tests.integration.harness.opentracker import OpenTracker
@@ -37,6 +38,22 @@ def honest6(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibtorrentSeed
     seeder = LibtorrentSeeder(tmp_path_factory.mktemp("libtorrent6"), "::1")
     yield seeder
     seeder.kill()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, for tests marked `in_browser`."""
+    started = Browser()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def page_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    """The HTTP side with the page, in a process of its own: `page_server.fresh()` is an empty one."""
+    server = PageServer(tmp_path_factory.mktemp("page") / "log")
+    yield server
+    server.kill()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from functorrent.limits import DEFAULT_LIMITS
 from functorrent.peer.dispatch import ExtensionTable
 from functorrent.peer.listener import ICalledFor, PeerListener
 from functorrent.peer.protocol import IPeerOwner, PeerProtocol
+from functorrent.peer.shelf import Shelf
 from functorrent.peer.ut_metadata import UtMetadata
 from functorrent.wire.handshake import Handshake
 from functorrent.wire.metadata import MetadataData, MetadataRequest
@@ -62,19 +63,23 @@ class ListenerTests(SynchronousTestCase):
         self.clock = Clock()
         self.fetch = Fetch(self.clock)
         self.provider = Provider()
-        table = ExtensionTable([UtMetadata(self.clock, provider=self.provider)])
+        shelf = Shelf(self.clock, self.provider, LIMITS)
+        table = ExtensionTable([UtMetadata(self.clock, provider=shelf)])
         self.listener = PeerListener(
             self.clock,
             self.fetch.deadlines,
             table,
             lambda infohash: self.fetch if infohash == FETCHED else None,
             lambda infohash: SERVING_ID,
-            self.provider,
+            shelf,
             LIMITS,
         )
+        self.stats = self.listener.stats
+        self.callers = 0
 
     def caller(self, address: IAddress | None = None) -> Remote | None:
-        peer = self.listener.buildProtocol(address or IPv4Address("TCP", "192.0.2.7", 50_000))
+        self.callers += 1
+        peer = self.listener.buildProtocol(address or IPv4Address("TCP", f"192.0.2.{self.callers}", 50_000))
         return Remote(peer) if peer is not None else None
 
     def call(self, infohash: bytes, **how: Any) -> Remote:
@@ -153,7 +158,7 @@ class ListenerTests(SynchronousTestCase):
         self.assertEqual(remote.transport.value(), b"")
 
     def test_without_a_provider(self) -> None:
-        self.listener._provider = None
+        self.listener._shelf = Shelf(self.clock)
         self.assertTrue(self.call(SERVED).dropped)
 
     def test_a_provider_that_is_broken(self) -> None:
@@ -177,6 +182,7 @@ class ListenerTests(SynchronousTestCase):
             assert remote is not None
             remote.say(b"GET / HTTP/1.1\r\n\r\n")
             self.assertTrue(remote.dropped)
+        self.assertEqual((self.stats.not_bittorrent, self.stats.unknown, self.stats.callers), (20, 0, 20))
 
     def test_callers_in_all(self) -> None:
         """Whoever has them: strangers, those that are served, and those that a fetch took."""

@@ -16,6 +16,8 @@ from functorrent.wire.metadata import BLOCK_SIZE, MetadataData, MetadataReject, 
 from tests.peer.bed import GRAIN, INFOHASH, Bed, Remote, Sink, frame, offer_of
 
 INFO = bytes(range(256)) * 150  # 38,400 bytes: three blocks
+#: Of which a peer may ask for eighty blocks ahead.
+LONG = bytes(40 * BLOCK_SIZE)
 LIMITS = replace(DEFAULT_LIMITS, serve_burst=20, serve_rate=4.0)
 
 
@@ -31,7 +33,7 @@ class Provider:
 class ServingTests(SynchronousTestCase):
     def open(self, info: bytes | None = INFO, limits: Limits = LIMITS, sink: Any = None) -> Remote:
         bed = self.bed = Bed(limits=limits)
-        extension = UtMetadata(bed.clock, lambda infohash: sink, Provider(info), limits)
+        extension = self.extension = UtMetadata(bed.clock, lambda infohash: sink, Provider(info), limits)
         self.bed.table = type(bed.table)([extension], "0.1")
         self.owner = bed.owner
         remote = bed.called()
@@ -92,7 +94,7 @@ class ServingTests(SynchronousTestCase):
         self.assertEqual(self.owner.outcome, "")
 
     def test_the_rate(self) -> None:
-        remote = self.open()
+        remote = self.open(LONG)
         got = 0
         # As many as the burst, and then as many a second as the rate says.
         self.ask(remote, *[0] * 60)
@@ -106,11 +108,11 @@ class ServingTests(SynchronousTestCase):
         self.assertEqual(got, LIMITS.serve_burst + 16)
 
     def test_the_burst_comes_back(self) -> None:
-        remote = self.open()
+        remote = self.open(LONG)
         for pause in (0, 100):
             self.bed.wait(pause)
             if remote.dropped:
-                remote = self.open()
+                remote = self.open(LONG)
             self.ask(remote, *[0] * 60)
             for _ in range(16):
                 self.bed.clock.advance(0)
@@ -118,7 +120,7 @@ class ServingTests(SynchronousTestCase):
 
     def test_a_thousand_requests_in_one_packet(self) -> None:
         """What answers them is not all made at once."""
-        limits = replace(LIMITS, serve_burst=1000)
+        limits = replace(LIMITS, serve_burst=1000, serve_burst_all=1000)
         remote = self.open(limits=limits)
         written: list[int] = []
         remote.transport.write = lambda data: written.append(len(data))  # type: ignore[method-assign]
@@ -130,17 +132,19 @@ class ServingTests(SynchronousTestCase):
         self.assertLessEqual(max(written), LIMITS.max_unsent + 16 * 100)
 
     def test_a_flood(self) -> None:
-        remote = self.open()
-        most = LIMITS.max_metadata // BLOCK_SIZE
-        self.ask(remote, *[0] * most)
-        self.assertEqual(self.owner.outcome, "")
-        self.ask(remote, *[0] * (LIMITS.serve_burst + 1))
-        self.assertEqual(self.owner.outcome, "bad_data")
-        self.bed.wait(GRAIN)
-        self.assertEqual(self.bed.clock.getDelayedCalls(), [])
+        """Every block once, and once more, is all that an honest peer could be waiting for."""
+        for info, most in ((LONG, 80), (INFO, LIMITS.serve_burst), (None, LIMITS.max_metadata // BLOCK_SIZE)):
+            remote = self.open(info)
+            # What is answered at once does not wait.
+            self.ask(remote, *[0] * (16 + most))
+            self.assertEqual(self.owner.outcome, "")
+            self.ask(remote, 0)
+            self.assertEqual(self.owner.outcome, "bad_data")
+            self.bed.wait(GRAIN)
+            self.assertEqual(self.bed.clock.getDelayedCalls(), [])
 
     def test_one_that_does_not_read(self) -> None:
-        remote = self.open()
+        remote = self.open(LONG)
         remote.peer.pauseProducing()
         self.ask(remote, *[0] * 50)
         self.assertEqual(remote.transport.value(), b"")
@@ -158,7 +162,7 @@ class ServingTests(SynchronousTestCase):
 
     def test_an_end_while_requests_wait(self) -> None:
         for pause in (0.0, GRAIN):
-            remote = self.open()
+            remote = self.open(LONG)
             self.ask(remote, *[0] * 60)
             self.bed.wait(pause)
             # The deadlines' timer, and one for the answers.
@@ -210,8 +214,78 @@ class ServingTests(SynchronousTestCase):
                 self.bed.wait(1)
         self.assertEqual(self.owner.outcome, "stalled")
 
+    def test_what_is_counted(self) -> None:
+        remote = self.open()
+        stats = self.extension.desk.stats
+        self.assertEqual((stats.served, stats.blocks), (0, 0))
+        self.ask(remote, 0, 2, 3, 9)
+        self.assertEqual((stats.served, stats.blocks, stats.rejects), (1, 2, 2))
+        self.assertEqual(stats.bytes, BLOCK_SIZE + len(INFO) - 2 * BLOCK_SIZE)
+
     def test_without_a_provider(self) -> None:
         bed = Bed(UtMetadata(None))
         remote = bed.called()
         remote.greet(more=offer_of())
         self.assertEqual(bed.owner.outcome, "")
+
+
+class ManyTests(SynchronousTestCase):
+    """Peers that are served at once share one rate, in turn."""
+
+    LIMITS = replace(DEFAULT_LIMITS, serve_burst=1000, serve_rate_all=100.0, serve_burst_all=8)
+
+    def setUp(self) -> None:
+        self.bed = Bed(limits=self.LIMITS)
+        extension = UtMetadata(self.bed.clock, provider=Provider(LONG), limits=self.LIMITS)
+        self.desk = extension.desk
+        self.bed.table = type(self.bed.table)([extension], "0.1")
+
+    def peer(self, asks: int) -> Remote:
+        remote = self.bed.called()
+        remote.greet(more=offer_of())
+        remote.listen()
+        remote.say(frame(1, MetadataRequest(0).encode()) * asks)
+        return remote
+
+    def go(self, seconds: float) -> None:
+        self.bed.clock.pump([0.01] * round(seconds * 100))
+
+    def test_one_rate(self) -> None:
+        first, second = self.peer(40), self.peer(40)
+        self.assertEqual((len(first.messages()), len(second.messages())), (8, 0))
+        self.go(0.2)
+        self.assertEqual((len(first.messages()), len(second.messages())), (10, 10))
+        self.go(1)
+        self.assertEqual((len(first.messages()), len(second.messages())), (22, 30))
+        self.assertEqual(self.desk.stats.blocks, 80)
+        self.bed.wait(8)
+        self.assertEqual(self.bed.clock.getDelayedCalls(), [])
+
+    def test_one_that_asks_on_while_it_waits(self) -> None:
+        """It stands in the queue once."""
+        first, second = self.peer(20), self.peer(20)
+        for _ in range(10):
+            second.metadata(MetadataRequest(1))
+        first.listen()
+        self.go(0.2)
+        self.assertEqual((len(first.messages()), len(second.messages())), (10, 10))
+
+    def test_one_that_goes_while_it_waits(self) -> None:
+        first, second = self.peer(20), self.peer(20)
+        first.messages()
+        first.peer.abort(None)
+        self.go(0.1)
+        self.assertEqual(len(second.messages()), 10)
+        second.peer.abort(None)
+        self.bed.wait(GRAIN)
+        self.assertEqual(self.bed.clock.getDelayedCalls(), [])
+
+    def test_one_that_does_not_read_when_its_turn_comes(self) -> None:
+        first, second = self.peer(20), self.peer(20)
+        first.messages()
+        first.peer.pauseProducing()
+        self.go(0.1)
+        self.assertEqual((first.messages(), len(second.messages())), ([], 9))
+        first.peer.resumeProducing()
+        self.go(0.1)
+        self.assertEqual((len(first.messages()), len(second.messages())), (5, 5))

@@ -11,7 +11,7 @@ from functorrent.text import printable, redact_url
 from functorrent.wire.udp_tracker import encode_options
 
 #: A longer URL is nobody's tracker (udp:// options and request lines have room for less).
-_MAX_URL = 2048
+MAX_URL = 2048
 _SAFE = "!$%&'()*+,/:;=?@[]~-._"
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 
@@ -43,7 +43,7 @@ class Tracker:
 
 def parse_tracker(url: str, *, trusted: bool = False) -> Tracker:
     """Read a tracker's URL. Raises TrackerUnsupported, with words for a report."""
-    if len(url) > _MAX_URL:
+    if len(url) > MAX_URL:
         raise TrackerUnsupported(f"a URL of {len(url)} characters")
     try:
         parts = urlsplit(url.strip())

@@ -25,7 +25,7 @@ LEFT = 16_384
 NUM_WANT = 200
 #: The port we name where we do not listen: trackers refuse 0, and nobody can be called there.
 NO_PORT = 1
-_MAX_TRACKER_ID = 256
+MAX_TRACKER_ID = 256
 #: Bytes as they stand in a URL. Looked up, for quote_from_bytes reads its bytes one by one in Python.
 _QUOTED = [quote_from_bytes(bytes((byte,)), safe="") for byte in range(256)].__getitem__
 #: What an announce says, but for `trackerid`.
@@ -138,7 +138,7 @@ def parse_answer(body: bytes, limits: Limits) -> Answer:
         _count(found, b"min interval") or _count(found, b"interval"),
         _count(found, b"complete"),
         _count(found, b"incomplete"),
-        tracker_id if isinstance(tracker_id, bytes) and len(tracker_id) <= _MAX_TRACKER_ID else None,
+        tracker_id if isinstance(tracker_id, bytes) and len(tracker_id) <= MAX_TRACKER_ID else None,
     )
 
 

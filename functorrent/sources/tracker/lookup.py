@@ -71,8 +71,13 @@ class Lookup:
         self._active = 0
         self._hedged = 0.0
         self._patience: Any = None
-        self._waiting = deque(plan.udp or plan.http)
-        self._held = plan.http if plan.udp else ()
+        first, held = plan.udp or plan.http, plan.http if plan.udp else ()
+        useless = desk.memory.useless(infohash)
+        if useless:
+            # Those that failed the last time do not keep others from their turn.
+            first, held = _last(first, useless), _last(held, useless)
+        self._waiting = deque(first)
+        self._held = held
 
     def start(self) -> None:
         self.desk.lookups.add(self)
@@ -211,7 +216,7 @@ class Turn:
         self._resolving = None
         if isinstance(failure.value, FunctorrentError):
             self._error = failure.value
-            self._settle()
+            self._fall_back()
         elif not failure.check(CancelledError):
             failure.raiseException()  # a bug
 
@@ -220,7 +225,7 @@ class Turn:
         if not isinstance(outcome, Answer):
             self._error = self._error or outcome
             if not self._left:
-                self._settle()
+                self._fall_back()
             return
         lookup, announce = self._lookup, ask.announce
         desk = lookup.desk
@@ -245,6 +250,20 @@ class Turn:
             self._settle()
         elif self._timer is None:
             self._timer = self._lookup.desk.clock.callLater(_OTHER_FAMILY, self._give_up_other)
+
+    def _fall_back(self) -> None:
+        """It does not answer: the peers that it named earlier may still be there."""
+        lookup, url = self._lookup, self._tracker.url
+        memory = lookup.desk.memory
+        if self._answer is None and not isinstance(self._error, AddressNotAllowed):
+            memory.failed(url, lookup.infohash)
+            known = memory.stale(url, lookup.infohash, lookup.desk.clock.seconds())
+            if known is not None:
+                # Not an answer: the report says what it did now.
+                self._left = 0
+                self._take(known)
+                return
+        self._settle()
 
     def _give_up_other(self) -> None:
         self._drop()
@@ -289,6 +308,11 @@ class Turn:
             return TrackerReport(shown, "not_allowed", error=printable(str(error)))
         status = error.status if isinstance(error, TrackerError) else "failed"
         return TrackerReport(shown, status, error=printable(str(error)))
+
+
+def _last(places: tuple[tuple[int, Tracker], ...], useless: set[str]) -> tuple[tuple[int, Tracker], ...]:
+    """The same trackers, the useless ones behind the others."""
+    return tuple(sorted(places, key=lambda place: place[1].url in useless))
 
 
 def _both(first: Answer, second: Answer) -> Answer:

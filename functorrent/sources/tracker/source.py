@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import implementer
 
-from functorrent.interfaces import IPeerSink, IPeerSource, IPeerSourceMaker, SourceContext, SourceReport
+from functorrent.interfaces import (
+    IPeerSink,
+    IPeerSource,
+    IPeerSourceMaker,
+    IRecallingSource,
+    SourceContext,
+    SourceReport,
+)
 from functorrent.sources.tracker.desk import Desk
 from functorrent.sources.tracker.lookup import Lookup
 
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
 _HASH = 20
 
 
-@implementer(IPeerSource)
+@implementer(IPeerSource, IRecallingSource)
 class TrackerSource:
     """HTTP, HTTPS and UDP trackers of all magnets. Opens nothing before the first `find`.
 
@@ -46,6 +54,14 @@ class TrackerSource:
     def ended(self, infohash: bytes) -> None:
         """Send `stopped` to the trackers that accepted our `started` for this infohash."""
         self._desk.ended(infohash)
+
+    def learned(self, infohash: bytes, now: float) -> Mapping[str, Any] | None:
+        """When each tracker may be asked again, the peers it named, and which of them failed."""
+        return self._desk.memory.learned(infohash, self._desk.clock.seconds(), now)
+
+    def recall(self, infohash: bytes, known: Mapping[str, Any], now: float) -> None:
+        """Take in what an earlier process learned."""
+        self._desk.memory.take(infohash, known, self._desk.clock.seconds(), now)
 
     def stop(self) -> Deferred[None]:
         """Cancel what runs, send what `stopped` are owed, and close, in `Limits.stop_timeout` seconds."""

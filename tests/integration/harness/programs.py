@@ -15,6 +15,7 @@ import pytest
 
 _INSTALL = {
     "opentracker": "apt-get install opentracker",
+    "chromium": "apt-get install chromium",
     "aria2c": "apt-get install aria2",
     "transmission-daemon": "apt-get install transmission-daemon",
 }

@@ -1,0 +1,84 @@
+"""What is remembered of strangers' questions, in bounded memory: keys for a while, misses by address."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from functorrent.addresses import subscriber
+from functorrent.peer.rates import Bucket
+
+
+class Lapsing:
+    """Keys that are remembered for `seconds`, `most` of them: the oldest go. `clock`: IReactorTime."""
+
+    def __init__(self, clock: Any, seconds: float, most: int) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._most = most
+        #: When each was added, the oldest first.
+        self._added: dict[bytes, float] = {}
+
+    def add(self, key: bytes) -> None:
+        """Remember it, from now on."""
+        self._added.pop(key, None)
+        self._added[key] = self._clock.seconds()
+        if len(self._added) > self._most:
+            del self._added[next(iter(self._added))]
+
+    def discard(self, key: bytes) -> None:
+        """Forget it."""
+        self._added.pop(key, None)
+
+    def __contains__(self, key: bytes) -> bool:
+        added = self._added.get(key)
+        if added is None:
+            return False
+        if self._clock.seconds() - added < self._seconds:
+            return True
+        del self._added[key]
+        return False
+
+    def __len__(self) -> int:
+        return len(self._added)
+
+
+class Misses:
+    """How many questions whose answer is no may still be asked: by each address, and by all.
+
+    An address is what `subscriber` makes of it; those heard of least lately are forgotten first, when
+    there are over `most`.
+    """
+
+    def __init__(
+        self, clock: Any, each: tuple[float, float], together: tuple[float, float], most: int
+    ) -> None:
+        self._clock = clock
+        #: (a second, at once)
+        self._each = each
+        self._together = Bucket(clock, *together)
+        self._most = most
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def take(self, host: str) -> bool:
+        """Take one for a question from `host`; False where it has none left, or nobody has."""
+        who = subscriber(host)
+        bucket = self._buckets.get(who)
+        if bucket is None:
+            bucket = self._buckets[who] = Bucket(self._clock, *self._each)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(who)
+        if not bucket.ready() or not self._together.ready():
+            return False
+        bucket.take()
+        self._together.take()
+        return True
+
+    def give_back(self, host: str) -> None:
+        """It was no miss."""
+        bucket = self._buckets.get(subscriber(host))
+        if bucket is not None:
+            bucket.give_back()
+        self._together.give_back()

@@ -1,0 +1,96 @@
+"""Rates: so many at once, then so many a second, for one peer and for all of them in turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger
+from zope.interface import Interface
+
+
+class Bucket:
+    """A token bucket: `burst` tokens at once, `rate` a second after that. `clock`: IReactorTime."""
+
+    __slots__ = ("_burst", "_clock", "_filled", "_rate", "_tokens")
+
+    def __init__(self, clock: Any, rate: float, burst: float) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._burst = self._tokens = float(burst)
+        #: When it was filled up last; nobody has asked before.
+        self._filled: float | None = None
+
+    def ready(self) -> bool:
+        """Whether there is a token."""
+        now: float = self._clock.seconds()
+        if self._filled is not None:
+            self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+        # A sum of many small refills may miss a whole one by a rounding error.
+        return self._tokens > 1.0 - 1e-6
+
+    def take(self) -> None:
+        """Take one that `ready` has found."""
+        self._tokens -= 1.0
+
+    def give_back(self) -> None:
+        """One that was taken was not needed."""
+        self._tokens += 1.0
+
+
+class ITurn(Interface):
+    """Somebody who waits for a turn."""
+
+    def turn() -> None:
+        """It is yours: a token is taken for you."""
+
+
+class Turns:
+    """One rate for many, in turn: whoever had one goes to the end of the queue.
+
+    One timer for them all, and only while somebody waits.
+    """
+
+    #: Seconds between looks at a queue; a token that comes between waits for the next.
+    _PAUSE = 0.01
+
+    log = Logger()
+
+    def __init__(self, clock: Any, rate: float, burst: float) -> None:
+        self._clock = clock
+        self._bucket = Bucket(clock, rate, burst)
+        self._queue: dict[Any, None] = {}
+        self._timer: Any = None
+
+    def take(self, who: Any) -> bool:
+        """Whether `who` (an ITurn) may go on at once; else its `turn` is called when it may,
+        once, however often it has asked."""
+        if not self._queue and self._bucket.ready():
+            self._bucket.take()
+            return True
+        self._queue[who] = None
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._PAUSE, self._tick)
+        return False
+
+    def leave(self, who: Any) -> None:
+        """`who` waits no more."""
+        self._queue.pop(who, None)
+        if not self._queue and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._timer = None
+        queue = self._queue
+        while queue and self._bucket.ready():
+            self._bucket.take()
+            who = next(iter(queue))
+            del queue[who]
+            try:
+                who.turn()
+            except Exception:
+                # The timer is everybody's.
+                self.log.failure("a turn failed")
+        if queue and self._timer is None:
+            self._timer = self._clock.callLater(self._PAUSE, self._tick)

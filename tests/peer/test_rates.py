@@ -1,0 +1,125 @@
+"""Rates: a bucket for one, and turns for many."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from functorrent.peer.rates import Bucket, ITurn, Turns
+
+
+def drain(bucket: Bucket) -> int:
+    taken = 0
+    while bucket.ready():
+        bucket.take()
+        taken += 1
+    return taken
+
+
+class BucketTests(SynchronousTestCase):
+    def test_burst_and_rate(self) -> None:
+        clock = Clock()
+        clock.advance(1e6)
+        bucket = Bucket(clock, 4.0, 10)
+        self.assertEqual(drain(bucket), 10)
+        clock.advance(1)
+        self.assertEqual(drain(bucket), 4)
+        clock.advance(100)
+        self.assertEqual(drain(bucket), 10)
+
+    def test_a_sum_of_small_refills(self) -> None:
+        clock = Clock()
+        bucket = Bucket(clock, 1.0, 1)
+        drain(bucket)
+        for _ in range(10):
+            self.assertFalse(bucket.ready())
+            clock.advance(0.1)
+        self.assertTrue(bucket.ready())
+
+    def test_given_back(self) -> None:
+        bucket = Bucket(Clock(), 1.0, 2)
+        drain(bucket)
+        for _ in range(5):
+            bucket.give_back()
+        self.assertEqual(drain(bucket), 2)
+
+
+@implementer(ITurn)
+class Taker:
+    """Wants `wants` turns, and writes its name into `log` for each."""
+
+    def __init__(self, turns: Turns, name: str, log: list[str], wants: int = 10**6) -> None:
+        self.turns, self.name, self.log, self.wants = turns, name, log, wants
+
+    def go(self) -> None:
+        while self.wants and self.turns.take(self):
+            self._one()
+
+    def turn(self) -> None:
+        self._one()
+        self.go()
+
+    def _one(self) -> None:
+        self.wants -= 1
+        self.log.append(self.name)
+
+
+class TurnsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns = Turns(self.clock, 100.0, 4)
+        self.log: list[str] = []
+
+    def taker(self, name: str, wants: int = 10**6) -> Taker:
+        taker = Taker(self.turns, name, self.log, wants)
+        taker.go()
+        return taker
+
+    def test_what_it_is(self) -> None:
+        verifyObject(ITurn, self.taker("a", 1))
+
+    def test_in_turn(self) -> None:
+        """The burst is whose it is who comes first; after that nobody waits longer than the others."""
+        for name in "abc":
+            self.taker(name)
+        self.assertEqual(self.log, ["a"] * 4)
+        self.clock.pump([0.01] * 9)
+        self.assertEqual("".join(self.log[4:]), "abcabcabc")
+
+    def test_the_rate(self) -> None:
+        self.taker("a")
+        self.clock.pump([0.0125] * 800)
+        self.assertAlmostEqual(len(self.log), 4 + 1000, delta=2)
+
+    def test_no_timer_without_a_queue(self) -> None:
+        self.taker("a", 5)
+        self.clock.advance(0.01)
+        self.assertEqual((len(self.log), self.clock.getDelayedCalls()), (5, []))
+
+    def test_one_that_leaves(self) -> None:
+        a, b = self.taker("a"), self.taker("b")
+        self.turns.leave(a)
+        self.clock.advance(0.01)
+        self.assertEqual(self.log[4:], ["b"])
+        self.turns.leave(b)
+        self.turns.leave(b)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nobody_overtakes(self) -> None:
+        """Who comes when a token has come, but others wait, waits as well."""
+        self.taker("a")
+        self.clock.rightNow += 0.01
+        self.taker("b", 1)
+        self.assertEqual(self.log, ["a"] * 4)
+
+    def test_one_that_breaks(self) -> None:
+        broken = Taker(self.turns, "x", self.log)
+        self.taker("a", 4)
+        self.assertFalse(self.turns.take(broken))
+        broken.turn = lambda: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        self.taker("b")
+        self.clock.pump([0.01] * 3)
+        self.assertEqual(self.log[4:], ["b", "b"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
