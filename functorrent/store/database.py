@@ -68,6 +68,7 @@ class Database:
             lock.take()
             self._lock = lock
         try:
+            self._place.create()
             self._engine = self._place.connect(_READERS)
             self._runner = self._make_runner(self._engine)
             await self._write(self._prepare)

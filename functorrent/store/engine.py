@@ -61,6 +61,18 @@ class Place:
         """The lock that keeps a second daemon away from a file; a server needs none."""
         return None if self.path is None else FileLock(self.path + ".lock")
 
+    def create(self) -> None:
+        """Make the file where there is none, for its owner alone: trackers' URLs hold passkeys.
+
+        SQLite gives the files beside it the same mode. Raises StoreError.
+        """
+        if self.path is None or os.path.exists(self.path):
+            return
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreError(f"the store ({self.title}) cannot be made: {error.strerror}") from None
+
     def connect(self, readers: int) -> Engine:
         """An engine for a writer and so many readers. Nothing is opened before the first use."""
         if not self.is_sqlite:
