@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -105,6 +107,24 @@ def _on_connect(connection: Any, _record: Any) -> None:
         # No database: nobody else will close it.
         connection.close()
         raise
+
+
+@contextmanager
+def keys_unchecked(connection: Connection) -> Iterator[None]:
+    """SQLite leaves foreign keys alone within; for a connection that is in no transaction yet.
+
+    It alters most of a table by copying it; to drop the old one, with foreign keys watched, would drop
+    every row that refers to it, too (https://sqlite.org/lang_altertable.html, section 7).
+    """
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys = OFF").close()
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON").close()
 
 
 def _on_begin(connection: Connection) -> None:
