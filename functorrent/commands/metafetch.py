@@ -10,28 +10,32 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from functorrent import __version__
 from functorrent.commands.console import raise_file_limit
+from functorrent.daemon.collector import calm_collector
 from functorrent.daemon.exporter import Exporter
 from functorrent.daemon.health import Health
 from functorrent.daemon.intake import GivenMagnets
 from functorrent.daemon.library import Library
 from functorrent.daemon.life import Daemon, Part
 from functorrent.daemon.logs import LoggedService, log_ended, plan
+from functorrent.daemon.outlets import Outlets, discover_outlets
 from functorrent.daemon.queue import JobQueue
 from functorrent.daemon.reload import Reload
 from functorrent.daemon.systemd import Systemd
 from functorrent.daemon.telemetry import Telemetry
 from functorrent.daemon.threads import FileThreads
 from functorrent.daemon.watch import WatchFolder
+from functorrent.daemon.webhook import Webhook, read_secret
 from functorrent.errors import OutputError
 from functorrent.fetch.fetcher import Fetcher
 from functorrent.store.database import Database
 from functorrent.store.files import TorrentFolder
 
 if TYPE_CHECKING:
-    from functorrent.daemon.interfaces import IIntake
+    from functorrent.daemon.interfaces import IIntake, IOutlet
     from functorrent.interfaces import IWallClock
 
 #: The store, in --data.
@@ -48,6 +52,8 @@ class Composition:
     options of twistd, where that runs us. Raises UsageError and OutputError, where folders or files
     cannot be used; nothing is started by then, and no thread or socket is there.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -80,6 +86,10 @@ class Composition:
         self.fetcher = Fetcher(reactor, values["settings"], library=self._library)
         self._files = FileThreads(reactor, "functorrent files")
         self.exporter = Exporter(reactor, self.store, folder, self.health, self._files.run)
+        give_up_after = values["give-up-after"]
+        self.outlets = Outlets(
+            reactor, wall, self.store, self._find_outlets(), give_up_after, self.telemetry.delivery
+        )  # fmt: skip
         self.queue = JobQueue(
             reactor,
             wall,
@@ -87,7 +97,8 @@ class Composition:
             self.fetcher,
             self.health,
             self.worker,
-            give_up_after=values["give-up-after"],
+            give_up_after=give_up_after,
+            outlets=self.outlets.names,
             saved=self.exporter.wake,
             ended=self._ended,
         )
@@ -98,7 +109,7 @@ class Composition:
             lambda: serving.blocks, lambda: serving.bytes, lambda: serving.connections
         )
         self.systemd = Systemd(reactor, environ, os.getpid(), self.telemetry.status, self.store.counts)
-        self.daemon = Daemon(reactor, self._parts(), gave_up, self.systemd.ready)
+        self.daemon = Daemon(reactor, self._parts(), gave_up, self._ready)
 
     def service(self) -> LoggedService:
         """All of it, to be started. Systemd hears first that we stop."""
@@ -116,6 +127,24 @@ class Composition:
         file = self._logs.file
         self.systemd.reload(file.reopen if file is not None else lambda: None)
 
+    def _ready(self) -> None:
+        self.systemd.ready()
+        # What was imported and made by now stays.
+        calm_collector()
+
+    def _find_outlets(self) -> list[IOutlet]:
+        """The webhook, where one is wanted, and those of plugins."""
+        found: list[IOutlet] = []
+        url, secret = self._values["on-fetched"], self._values["on-fetched-secret-file"]
+        if url is not None:
+            key = None if secret is None else read_secret(secret)
+            found.append(Webhook(self._reactor, self._wall, url, key, __version__))
+        try:
+            found += discover_outlets()
+        except Exception:
+            self.log.failure("plugins could not be looked up")
+        return found
+
     def _ended(self, *what: Any) -> None:
         self.telemetry.ended(*what)
         log_ended(*what)
@@ -129,6 +158,7 @@ class Composition:
             Part("files", lambda: None, self._files.stop),
             _part(self.exporter),
             _part(self.queue, 7.0),
+            _part(self.outlets, 3.5),
         ]
         if self._values["http"] != "off":
             parts.append(self._http(self._values["http"]))
@@ -157,6 +187,7 @@ class Composition:
         """The HTTP side, whose libraries are loaded only where it is wanted."""
         from functorrent.web.context import WebContext
         from functorrent.web.metrics import render
+        from functorrent.web.page.routes import page_routes
         from functorrent.web.service import HttpService
         from functorrent.web.site import make_site
         from functorrent.web.token import load_token
@@ -175,6 +206,7 @@ class Composition:
             minutes=self.telemetry.minutes,
             metrics=lambda: render(self.telemetry)[0],
             answered=self.telemetry.answered,
+            pages=[page_routes],
         )
         http = HttpService(self._reactor, endpoint, make_site(context), self._gave_up)
 
