@@ -19,6 +19,9 @@ WANTED = {
     "functorrent/plugins/__init__.py",
     "functorrent/web/page/shell.html",
     "functorrent/wire/session.py",
+    "functorrent/store/migrations/env.py",
+    "functorrent/store/migrations/script.py.mako",
+    "functorrent/store/migrations/versions/v0001_jobs.py",
     "twisted/plugins/functorrent_metafetch.py",
 }
 FORBIDDEN = {"twisted/__init__.py", "twisted/plugins/__init__.py"}

@@ -1,6 +1,6 @@
 """A store that peers are served from: a Database and a Fetcher that listens, in a process of their own.
 
-    python -m bench.library FOLDER [LIMIT=VALUE ...]
+    python -m bench.library FOLDER [host="127.0.0.1"] [LIMIT=VALUE ...]
 
 FOLDER holds info dictionaries (``*.info``), which are put into a new store there. It writes
 ``{"port": n}``, then answers each line of JSON on stdin: ``{"stats": true}`` (counters, CPU seconds,
@@ -61,10 +61,11 @@ class Served(LineReceiver):
 
     delimiter = b"\n"
 
-    def __init__(self, reactor: Any, folder: Path, limits: Limits) -> None:
+    def __init__(self, reactor: Any, folder: Path, limits: Limits, host: str) -> None:
         self.reactor = reactor
         self.folder = folder
         self.limits = limits
+        self.host = host
         self.lag = 0.0
         self._looked = 0.0
         self.store: Database
@@ -82,7 +83,8 @@ class Served(LineReceiver):
             assert await store.fetched(WORKER, result_of(key, info))
         self.library = Library(self.reactor, store, self.limits)
         self.library.called = self.called
-        settings = FetchSettings(listen=("tcp:0:interface=127.0.0.1",), allow_local=True, timeout=10.0)
+        listen = f"tcp:0:interface={self.host}"
+        settings = FetchSettings(listen=(listen,), allow_local=True, timeout=10.0)
         self.fetcher = Fetcher(
             self.reactor, settings, limits=self.limits, library=self.library, plugins=False
         )
@@ -185,7 +187,8 @@ def main(folder: str, *changes: str) -> None:
     given: dict[str, Any] = {
         name: json.loads(value) for name, _, value in (c.partition("=") for c in changes)
     }
-    served = Served(reactor, Path(folder), replace(DEFAULT_LIMITS, **given))
+    host = given.pop("host", "127.0.0.1")
+    served = Served(reactor, Path(folder), replace(DEFAULT_LIMITS, **given), host)
 
     def broke(failure: Any) -> None:
         failure.printTraceback(sys.stderr)

@@ -222,7 +222,7 @@ class Limits:
     learned_peers: int = 50
     learned_trackers: int = 50
     #: Lines of a watched file that go into the store in one transaction.
-    lines_at_once: int = 2000
+    lines_at_once: int = 1000
 
     # -- HTTP (the daemon's API and page) --------------------------------------------------
     #: Connections at once; an idle one gives way to a new one.

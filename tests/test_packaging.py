@@ -97,6 +97,18 @@ class ImportTests(SynchronousTestCase):
         loaded = self.modules_after(f"from functorrent import {names}")
         self.assertNotIn("twisted.internet.reactor", loaded)
 
+    def test_only_the_daemon_pays_for_what_only_it_needs(self) -> None:
+        """Neither the command, nor what writes its files, nor the list of twistd's commands."""
+        heavy = {"sqlalchemy", "alembic", "klein", "prometheus_client"}
+        for statement in (
+            "import functorrent.cli, functorrent.commands.fetch, functorrent.commands.run",
+            "import functorrent.store.files, functorrent.store.jobs, functorrent.store.interfaces",
+            "import functorrent.testing",
+            "import twisted.plugins.functorrent_metafetch",
+        ):
+            self.assertEqual(self.modules_after(statement) & heavy, set(), statement)
+        self.assertIn("sqlalchemy", self.modules_after("import functorrent.store.database"))
+
     def test_every_public_name_is_there(self) -> None:
         for name in functorrent.__all__:
             self.assertIsNotNone(getattr(functorrent, name))

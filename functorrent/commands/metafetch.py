@@ -122,11 +122,6 @@ class Composition:
         logged: LoggedService = services
         return logged
 
-    def _reload(self) -> None:
-        """SIGHUP. Raises OSError where the log file cannot be opened again."""
-        file = self._logs.file
-        self.systemd.reload(file.reopen if file is not None else lambda: None)
-
     def _ready(self) -> None:
         self.systemd.ready()
         # What was imported and made by now stays.
@@ -144,6 +139,11 @@ class Composition:
         except Exception:
             self.log.failure("plugins could not be looked up")
         return found
+
+    def _reload(self) -> None:
+        """SIGHUP. Raises OSError where the log file cannot be opened again."""
+        file = self._logs.file
+        self.systemd.reload(file.reopen if file is not None else lambda: None)
 
     def _ended(self, *what: Any) -> None:
         self.telemetry.ended(*what)
@@ -205,8 +205,8 @@ class Composition:
             in_flight=lambda: self.queue.in_flight,
             minutes=self.telemetry.minutes,
             metrics=lambda: render(self.telemetry)[0],
-            answered=self.telemetry.answered,
             pages=[page_routes],
+            answered=self.telemetry.answered,
         )
         http = HttpService(self._reactor, endpoint, make_site(context), self._gave_up)
 

@@ -16,6 +16,7 @@ from functorrent.daemon.interfaces import IIntake, IQueue
 from functorrent.errors import QueueClosed, StoreError
 from functorrent.magnet import Magnet
 from functorrent.store.jobs import NewJob, Submitted
+from functorrent.text import plural
 
 
 async def accept(
@@ -53,14 +54,17 @@ class GivenMagnets:
             NewJob(Magnet.parse(text), source=self.name, line=number)
             for number, text in enumerate(magnets, 1)
         ]
-        self._accepting: Deferred[object] | None = None
+        self._accepting: Deferred[None] | None = None
 
     def start(self, queue: IQueue) -> None:
         """Submit them."""
         if self._jobs:
             accepting = accept(self._clock, self._health, self.name, queue, self._jobs)
-            self._accepting = Deferred.fromCoroutine(accepting)
-            self._accepting.addErrback(self._not_accepted)
+            submitting = Deferred.fromCoroutine(accepting)
+            self._accepting = submitting.addCallbacks(self._accepted, self._not_accepted)
+
+    def _accepted(self, answers: Sequence[Submitted]) -> None:
+        self.log.info("{name}: {magnets} accepted", name=self.name, magnets=plural(len(answers), "magnet"))
 
     def _not_accepted(self, failure: Failure) -> None:
         if not failure.check(CancelledError, QueueClosed):

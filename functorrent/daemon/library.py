@@ -22,7 +22,7 @@ from functorrent.interfaces import IMetadataLibrary, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.peer.rates import Bucket
 from functorrent.store.interfaces import IStore
-from functorrent.store.jobs import QUEUED, WAITING, Job
+from functorrent.store.jobs import FETCHING, QUEUED, WAITING, Job
 
 
 class _LookUp:
@@ -42,11 +42,11 @@ class _LookUp:
 class Library:
     """Looks info dictionaries up in an IStore. `clock`: IReactorTime.
 
-    `called(infohash)`, where it is set, is told of a peer that has called for a job which is queued or
-    waits for its next try: it starts the fetch, and fires with whether it did (`JobQueue.called`).
+    `called(infohash)`, where it is set, is told of a peer that has called for a job which is not fetched
+    yet: it begins the fetch, and fires with whether one is on (`JobQueue.called`).
 
     Counted: `hits` were in memory, `found` in the store, `missing` in neither; `refused` were not looked
-    up (too many at once, or too many in vain); `started`: fetches that callers have set off.
+    up (too many at once, or too many in vain); for `started` a caller has set off the fetch.
     """
 
     log = Logger()
@@ -144,7 +144,8 @@ class Library:
 
     def _may_call(self, job: Job, infohash: bytes) -> bool:
         # A caller by the v2 infohash of a hybrid would not find the fetch, which goes by the other.
-        wanted = job.status in (QUEUED, WAITING) and job.key == infohash
+        # One that is being fetched is claimed by us, perhaps, and waits for a slot.
+        wanted = job.status in (QUEUED, WAITING, FETCHING) and job.key == infohash
         return wanted and infohash not in self._called and self._calls.ready()
 
     def _call(self, look_up: _LookUp) -> None:

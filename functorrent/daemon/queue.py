@@ -40,7 +40,8 @@ GIVE_UP_AFTER = 7 * 86_400.0
 #: Seconds of a stop that unsaved results are waited for, and that everything else is.
 _FLUSH_PATIENCE = 4.0
 _STOP_PATIENCE = 3.0
-#: Jobs claimed ahead: a quarter of those in flight, but never fewer.
+#: Jobs claimed ahead: half of those in flight, so that a slow commit (a hundred thousand magnets come in)
+#: does not leave slots empty; but never fewer than so many.
 _LEAST_STOCK = 16
 #: A lease outlasts every pause of the process that is not a crash.
 _LEAST_LEASE = 300.0
@@ -103,7 +104,7 @@ class JobQueue(Service):
         limits, settings = fetcher.limits, fetcher.settings
         self._limits = limits
         self._lease = max(_LEAST_LEASE, 2 * settings.timeout)
-        size = max(_LEAST_STOCK, settings.jobs // 4)
+        size = max(_LEAST_STOCK, settings.jobs // 2)
         self._saver = Saver(clock, health, limits.max_unsaved, limits.max_unsaved_bytes, self._wake)
         self._stock = Stock(
             clock, wall, store, health, worker, size, self._lease, self._wake, self._is_known

@@ -27,7 +27,7 @@ from functorrent.daemon.watched import Identity, WatchedFile
 from functorrent.errors import QueueClosed
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.store.jobs import NewJob
-from functorrent.text import printable
+from functorrent.text import plural, printable
 
 if TYPE_CHECKING:
     from functorrent.interfaces import IWallClock
@@ -192,7 +192,11 @@ class WatchFolder:
         if not await self._run(file.finish):
             self.log.info("{name} has changed, and is taken again", name=printable(file.name))
         else:
-            self.log.info("{name}: {accepted:,} lines accepted", name=printable(file.name), accepted=accepted)
+            self.log.info(
+                "{name}: {magnets} accepted",
+                name=printable(file.name),
+                magnets=plural(accepted, "magnet"),
+            )
         return True
 
     def _accept(self, queue: IQueue, jobs: list[NewJob]) -> Deferred[Any]:

@@ -86,12 +86,13 @@ class Place:
 def _on_connect(connection: Any, _record: Any) -> None:
     # Python's sqlite3 begins transactions where it thinks fit, and SAVEPOINT then fails to nest.
     connection.isolation_level = None
-    cursor = connection.cursor()
     try:
         for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-    finally:
-        cursor.close()
+            connection.execute(pragma).close()
+    except BaseException:
+        # No database: nobody else will close it.
+        connection.close()
+        raise
 
 
 def _on_begin(connection: Connection) -> None:

@@ -226,10 +226,9 @@ def _insert(work: Work, made: Sequence[_Known]) -> set[bytes]:
         ids[key] = number
     for known in made:
         known.id = ids.get(known.key, 0)
-    work.connection.execute(
-        magnets.insert(),
-        [{"job": known.id, "magnet": known.magnet, "more": known.more} for known in made if known.id],
-    )
+    texts = [{"job": known.id, "magnet": known.magnet, "more": known.more} for known in made if known.id]
+    if texts:
+        work.connection.execute(magnets.insert(), texts)
     for number in sorted(ids.values()):
         work.move(number, None, QUEUED)
     return {known.key for known in made if not known.id}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ FILES = [
     [["Season 1", "Subs", "E01.srt"], 40_211],
     [["Extras", "cover.jpg"], 402_110],
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PageServer, str]]:
+    """A server that takes 100,000 magnets while the other tests run; its answer is due, and its address."""
+    server = PageServer(tmp_path_factory.mktemp("crowded") / "log")
+    url = server.fresh()
+    server.ask("many", count=100_000)
+    yield server, url
+    server.kill()
 
 
 def magnet(infohash: str, name: str | None = None) -> str:
@@ -253,45 +264,6 @@ def test_nothing_moves_under_the_pointer(browser: Browser, page_server: PageServ
         expect_count(row(page, "4" * 40), 1)
 
 
-@in_browser
-def test_100_000_rows(browser: Browser, page_server: PageServer) -> None:
-    url = page_server.fresh()
-    page_server("many", count=100_000)
-    begun = time.monotonic()
-    with browser.page(url, wait=False) as page:
-        page.wait_for_selector(ROW)
-        first = time.monotonic() - begun
-        expect_text(page.locator('.tab:has(input[value=""])'), "100,000")
-        assert first < 3.0, first
-        for _ in range(8):
-            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-            page.wait_for_timeout(120)
-        assert page.evaluate("Number(getComputedStyle(rows).getPropertyValue('--n'))") >= 300
-        assert page.locator(ROW).count() < 80
-        page.evaluate("scrollTo(0, 0)")
-        # A burst of thousands: the page goes on answering, and shows the newest in the end.
-        page.mouse.move(5, 5)
-        page.evaluate(
-            """() => {
-              window.longest = 0; let last = performance.now();
-              const tick = () => { const now = performance.now();
-                window.longest = Math.max(window.longest, now - last); last = now;
-                requestAnimationFrame(tick); };
-              requestAnimationFrame(tick);
-            }"""
-        )
-        for number in range(20):
-            page_server("many", count=500, word=f"burst {number:02d}")
-            page.wait_for_timeout(20)
-        page_server("many", count=10_000, word="flood")
-        expect_text(page.locator(ROW).first, "flood 009999")
-        expect_text(page.locator('.tab:has(input[value=""])'), "120,000")
-        assert page.locator(ROW).count() < 80
-        longest = page.evaluate("window.longest")
-        print(f"first rows after {first:.2f} s; longest gap between two frames in a burst {longest:.0f} ms")
-        assert longest < 1500
-
-
 # -- one job --------------------------------------------------------------------------------------
 
 
@@ -303,6 +275,7 @@ def test_detail_of_a_fetched_one(browser: Browser, page_server: PageServer) -> N
         row(page, key).click()
         expect_text(page.locator("#detail-name"), "A Series")
         assert page.url.endswith("#" + key)
+        assert row(page, key).get_attribute("aria-current") == "true"
         expect_text(page.locator("#detail-body"), "It is here: it took 1.3 s.")
         tree = page.locator(".tree").first
         expect_text(tree, re.compile("README.*812 B.*Season 1.*700 MiB.*Subs.*39 KiB", re.S))
@@ -554,7 +527,8 @@ def test_on_a_phone(browser: Browser, page_server: PageServer) -> None:
             row(page, chosen).tap()
             expect_text(page.locator("#detail-body"), "Trackers")
             assert page.evaluate(fits)
-            assert page.evaluate("detail.scrollWidth <= detail.clientWidth")
+            for part in ("detail", "document.getElementById('detail-name')"):
+                assert page.evaluate(f"{part}.scrollWidth <= {part}.clientWidth")
             assert page.locator("#detail").bounding_box()["width"] == 360
             # What lies under it cannot be reached meanwhile.
             assert page.evaluate("document.getElementById('page').inert")
@@ -646,8 +620,9 @@ def test_login(browser: Browser, page_server: PageServer) -> None:
         expect_count(page.locator(ROW), 0)
 
 
+@pytest.mark.parametrize("anew", [False, True], ids=["cut", "restarted"])
 @in_browser
-def test_the_connection_is_lost_and_comes_back(browser: Browser, page_server: PageServer) -> None:
+def test_the_connection_is_lost_and_comes_back(browser: Browser, page_server: PageServer, anew: bool) -> None:
     url = page_server.fresh()
     page_server("submit", magnets=[magnet(HASHES[0])])
     with browser.page(url, loud=FAILED) as page:
@@ -657,10 +632,77 @@ def test_the_connection_is_lost_and_comes_back(browser: Browser, page_server: Pa
         page.locator("#lost").wait_for(state="visible")
         page_server("failed", key=HASHES[0], report=BAD_REPORT, again=600)
         page_server("submit", magnets=[magnet(HASHES[1])])
-        page_server("back")
+        page_server("back", anew=anew)
         expect_text(row(page, HASHES[0]), "Waiting")
         expect_count(row(page, HASHES[1]), 1)
         assert page.locator("#lost").is_hidden()
+
+
+@in_browser
+def test_refused_streams_are_asked_for_again(browser: Browser, page_server: PageServer) -> None:
+    """An answer that is no stream ends the browser's own tries for good."""
+    url = page_server.fresh()
+    with browser.page(url, loud=FAILED) as page:
+        page.route("**/api/v1/events", lambda route: route.fulfill(status=503, body="busy"))
+        page.reload()
+        page.locator("#lost").wait_for(state="visible")
+        page_server("submit", magnets=[magnet(HASHES[0])])
+        page.unroute("**/api/v1/events")
+        expect_count(row(page, HASHES[0]), 1)
+        page.locator("#lost").wait_for(state="hidden")
+
+
+@in_browser
+def test_a_list_that_fails_is_asked_for_again(browser: Browser, page_server: PageServer) -> None:
+    url = page_server.fresh()
+    page_server("submit", magnets=[magnet(HASHES[0])])
+    with browser.page(url, loud=FAILED) as page:
+        problem = {"title": "Error", "status": 500, "detail": "The store is <b>away</b>."}
+        page.route("**/api/v1/magnets?*", lambda route: route.fulfill(status=500, json=problem))
+        page.reload()
+        expect_text(page.locator("#list-problem"), "The list could not be loaded: The store is <b>away</b>.")
+        page.unroute("**/api/v1/magnets?*")
+        expect_count(row(page, HASHES[0]), 1)
+        page.locator("#list-problem").wait_for(state="hidden")
+
+
+@in_browser
+def test_100_000_rows(browser: Browser, crowded: tuple[PageServer, str]) -> None:
+    server, url = crowded
+    assert server.answer() == 100_000
+    begun = time.monotonic()
+    with browser.page(url, wait=False) as page:
+        page.wait_for_selector(ROW)
+        first = time.monotonic() - begun
+        expect_text(page.locator('.tab:has(input[value=""])'), "100,000")
+        assert first < 3.0, first
+        for _ in range(8):
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            page.wait_for_timeout(120)
+        assert page.evaluate("Number(getComputedStyle(rows).getPropertyValue('--n'))") >= 300
+        assert page.locator(ROW).count() < 80
+        page.evaluate("scrollTo(0, 0)")
+        # A burst of thousands: the page goes on answering, and shows the newest in the end.
+        page.mouse.move(5, 5)
+        page.evaluate(
+            """() => {
+              window.longest = 0; let last = performance.now();
+              const tick = () => { const now = performance.now();
+                window.longest = Math.max(window.longest, now - last); last = now;
+                requestAnimationFrame(tick); };
+              requestAnimationFrame(tick);
+            }"""
+        )
+        for number in range(20):
+            server("many", count=500, word=f"burst {number:02d}")
+            page.wait_for_timeout(20)
+        server("many", count=10_000, word="flood")
+        expect_text(page.locator(ROW).first, "flood 009999")
+        expect_text(page.locator('.tab:has(input[value=""])'), "120,000")
+        assert page.locator(ROW).count() < 80
+        longest = page.evaluate("window.longest")
+        print(f"first rows after {first:.2f} s; longest gap between two frames in a burst {longest:.0f} ms")
+        assert longest < 1500
 
 
 @in_browser

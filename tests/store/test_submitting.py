@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from functorrent.magnet import Magnet
+from functorrent.store import submitting
 from functorrent.store.jobs import ENDED, STATES, NewJob, Submitted
 from tests.store.bed import START, StoreCase, hash_of, hybrid_hashes, link, magnet_of
 
@@ -142,6 +145,31 @@ class AgainTests(StoreCase):
         self.submit(magnet_of(1, "&dn=Latest"))
         self.assertEqual(self.job(1).name, "Later")
         self.assertEqual(self.listed(text="later"), [hash_of(1)])
+
+
+class RaceTests(StoreCase):
+    """Another process makes a job between the look and the insertion (SQLite lets none; PostgreSQL does)."""
+
+    def test_it_is_joined(self) -> None:
+        self.submit(1, 2)
+        look_up = submitting._look_up
+        looks: list[set[bytes]] = []
+
+        def blind(work: Any, wanted: Any) -> Any:
+            looks.append({magnet.infohash for magnet in wanted})
+            return {} if len(looks) == 1 else look_up(work, [magnet_of(1), magnet_of(2)])
+
+        self.patch(submitting, "_look_up", blind)
+        for numbers in ((1, 3, 2, 1), (1, 2)):
+            looks.clear()
+            answers = self.submit(*(magnet_of(number, TRACKER) for number in numbers))
+            self.assertEqual([answer.key for answer in answers], [hash_of(number) for number in numbers])
+            self.assertEqual([answer.created for answer in answers], [number == 3 for number in numbers])
+            # Only what was lost is looked up again.
+            self.assertEqual(looks[1:], [{hash_of(1), hash_of(2)}])
+        self.assertEqual(self.get(self.store.counts())["queued"], 3)
+        for claim in self.claim(9):
+            self.assertEqual(claim.magnet.all_trackers(), ["udp://a.example:1"])
 
 
 class HybridTests(StoreCase):

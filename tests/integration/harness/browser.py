@@ -51,8 +51,16 @@ class PageServer(Program):
         return f"http://127.0.0.1:{self('fresh', token=token)}/"
 
     def __call__(self, do: str, **more: Any) -> Any:
+        self.ask(do, **more)
+        return self.answer()
+
+    def ask(self, do: str, **more: Any) -> None:
+        """Ask, without waiting for the answer."""
         self.process.stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")
         self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        """The next answer that is due."""
         answer = self.process.stdout.readline()
         if not answer:
             self.process.wait(5)

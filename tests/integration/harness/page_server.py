@@ -63,22 +63,26 @@ class Steering(LineOnlyReceiver):
             self.do_away()
         self.store = memory_store(Wall())
         self.minutes: list[Mapping[str, Any]] = []
+        self.token = token
+        self._make_site()
+        self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
+        self.number: int = self.port.getHost().port
+        return self.number
+
+    def _make_site(self) -> None:
         context = WebContext(
             reactor,
             Wall(),
             self.store,
             StoreQueue(self.store),
             "0.1.0",
-            token=token,
+            token=self.token,
             minutes=lambda: self.minutes,
             pages=(page_routes,),
         )
         self.site: Any = make_site(context)
         build = self.site.buildProtocol
         self.site.buildProtocol = lambda address: self.channels.append(build(address)) or self.channels[-1]
-        self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
-        self.number: int = self.port.getHost().port
-        return self.number
 
     def do_submit(self, magnets: Sequence[str]) -> int:
         """Accept these, in one transaction."""
@@ -138,8 +142,10 @@ class Steering(LineOnlyReceiver):
                 channel.transport.abortConnection()
         self.channels.clear()
 
-    def do_back(self) -> None:
-        """At the same port."""
+    def do_back(self, anew: bool = False) -> None:
+        """At the same port; `anew`: as another run of the daemon, which knows no event of the one before."""
+        if anew:
+            self._make_site()
         self.port = reactor.listenTCP(self.number, self.site, interface="127.0.0.1")
 
 

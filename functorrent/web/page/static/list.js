@@ -2,7 +2,7 @@
 // pointer: while a person is at the rows, newcomers wait behind a bar that counts them.
 
 import { getJobs } from "./api.js";
-import { byId, oncePerFrame, setText } from "./dom.js";
+import { byId, oncePerFrame, setAttribute, setText } from "./dom.js";
 import { Jobs } from "./jobs.js";
 import { makeRow, showRow } from "./row.js";
 import { count } from "./text.js";
@@ -16,7 +16,7 @@ const PENDING = 20_000;
 /** A list that must be loaded again is not loaded more often than this (milliseconds). */
 const RELOAD = 1_000;
 /** ... but after a failure that neither a new connection nor a login will mend, it is, so much later. */
-const LATER = 5_000;
+const LATER = 3_000;
 /** No more pages than these are loaded again at once. */
 const PAGES = 10;
 /** Ages are told anew this often (milliseconds). */
@@ -212,6 +212,7 @@ export class List {
       }
       showRow(row, list[index], index, total);
       row.link.classList.toggle("opened", key === this.opened);
+      setAttribute(row.link, "aria-current", key === this.opened ? "true" : null);
       // In the document in the order they are seen, but never taken out and put back: that loses focus.
       const follows = before === null ? this.box.firstElementChild : before.nextElementSibling;
       if (follows !== row.item) {
