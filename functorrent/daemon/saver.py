@@ -1,9 +1,10 @@
 """`Saver`: what became of magnets, on its way into the store; kept in memory while the store cannot write.
 
-Laws. Nothing that was handed in is dropped because the store fails: it is tried again, with one try at a
-time and growing pauses, until it is saved. Only what is refused again and again while others are saved is
-let go: it would hold up everybody else. How much may wait is bounded by whoever asks `full` before
-beginning anything new.
+Laws. Nothing that was handed in is dropped because the store has no room or is locked: it is tried again,
+with growing pauses, until it is saved. After a failure one is tried, then two, four and so on: a disk
+that is nearly full takes a small result and refuses a large one, and that is not the end of the trouble.
+Only what is refused for another reason, again and again while others are saved, is let go: it would hold
+up everybody else. How much may wait is bounded by whoever asks `full` before beginning anything new.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from functorrent.daemon.health import Backoff, Health
-from functorrent.errors import StoreError
+from functorrent.errors import StoreError, StoreFull, StoreLocked
 
 #: Times that others are saved before an outcome that is refused again is let go.
-_PASSED_BY = 3
+_PASSED_BY = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -60,9 +61,10 @@ class Saver:
         self.unsaved = 0
         self.held = 0
         self._waiting: deque[Unsaved] = deque()
+        #: How many the store is being asked to save; how many at once, while it is not well.
+        self._asked = 0
+        self._at_once: int | None = None
         self._timer: Any = None
-        #: The one that is tried to see whether the store is well again.
-        self._probing = False
         self._flushed: list[Deferred[None]] = []
 
     @property
@@ -79,9 +81,10 @@ class Saver:
         """Save it, now or as soon as that can be."""
         self.unsaved += 1
         self.held += outcome.size
-        if self._in_trouble:
+        if self._at_once is not None:
             self._waiting.append(outcome)
         else:
+            self._asked += 1
             self._save(outcome)
 
     def flush(self) -> Deferred[None]:
@@ -92,7 +95,7 @@ class Saver:
         self._flushed.append(flushed)
         if self._timer is not None:
             self._timer.cancel()
-            self._probe()
+            self._try_again()
         return flushed
 
     def stop(self) -> None:
@@ -102,31 +105,32 @@ class Saver:
             self._timer = None
         self._waiting.clear()
 
-    @property
-    def _in_trouble(self) -> bool:
-        return self._timer is not None or self._probing
-
     def _save(self, outcome: Unsaved) -> None:
         asked = maybeDeferred(outcome.save)
         asked.addCallbacks(self._saved, self._failed, callbackArgs=(outcome,), errbackArgs=(outcome,))
         asked.addErrback(lambda failure: self.log.failure("an outcome could not be told", failure))
 
     def _saved(self, kept: bool, outcome: Unsaved) -> None:
-        self._over()
+        self._asked -= 1
+        for each in self._waiting:
+            each.passed_by += 1
+        self._go_on()
         self._let_go(outcome, lambda: outcome.saved(kept))
 
     def _failed(self, failure: Failure, outcome: Unsaved) -> None:
+        self._asked -= 1
         error = failure.value
-        if not isinstance(error, StoreError) or outcome.passed_by >= _PASSED_BY:
+        passing = isinstance(error, StoreFull | StoreLocked)
+        if not isinstance(error, StoreError) or (outcome.passed_by >= _PASSED_BY and not passing):
             self.log.failure("an outcome could not be saved", failure)
-            self._over()
+            self._go_on()
             self._let_go(outcome, lambda: outcome.broke(failure))
             return
         self._health.ill("store", f"results cannot be saved, and wait in memory: {error}")
-        self._probing = False
         self._waiting.append(outcome)
+        self._at_once = 1
         if self._timer is None:
-            self._timer = self._clock.callLater(self._backoff.next(), self._probe)
+            self._timer = self._clock.callLater(self._backoff.next(), self._try_again)
 
     def _let_go(self, outcome: Unsaved, tell: Callable[[], None]) -> None:
         was_full = self.full
@@ -142,19 +146,22 @@ class Saver:
                 for each in flushed:
                     each.callback(None)
 
-    def _probe(self) -> None:
+    def _try_again(self) -> None:
         self._timer = None
-        if self._waiting:
-            self._probing = True
-            self._save(self._waiting.popleft())
+        outcomes = [self._waiting.popleft() for _ in range(min(self._at_once or 1, len(self._waiting)))]
+        # First: what is saved at once goes on when all of them are.
+        self._asked += len(outcomes)
+        for each in outcomes:
+            self._save(each)
 
-    def _over(self) -> None:
-        """One was saved; where the store had failed, it is well again: all others go."""
-        if self._probing:
-            self._probing = False
+    def _go_on(self) -> None:
+        """One is done with; while the store was not well: more of those that wait, if it is the last."""
+        if self._at_once is None or self._timer is not None or self._asked:
+            return
+        if self._waiting:
+            self._at_once *= 2
+            self._try_again()
+        else:
+            self._at_once = None
             self._backoff.reset()
             self._health.well("store")
-            waiting, self._waiting = self._waiting, deque()
-            for each in waiting:
-                each.passed_by += 1
-                self._save(each)

@@ -54,21 +54,49 @@ class SaverTests(SynchronousTestCase):
         self.assertEqual((self.saver.unsaved, self.saver.full, self.roomy), (0, False, 0))
         self.successResultOf(self.saver.flush())
 
-    def test_one_probe_at_a_time_until_it_is_well(self) -> None:
-        first = self.add(FULL, FULL, FULL, True)
-        later = [self.add(True) for _ in range(3)]
-        self.assertEqual((first.tries, [each.tries for each in later], self.saver.full), (1, [0] * 3, True))
+    def test_one_then_two_then_four_until_it_is_well(self) -> None:
+        first = self.add(FULL, FULL, True)
+        gates: list[Deferred[bool]] = [Deferred() for _ in range(9)]
+        later = [self.add(gate) for gate in gates]
+        self.assertEqual((first.tries, [each.tries for each in later], self.saver.full), (1, [0] * 9, True))
         self.assertEqual(
             self.health.sentences(), ["results cannot be saved, and wait in memory: no space is left"]
         )
         self.clock.advance(1)
-        self.assertEqual((first.tries, [each.tries for each in later]), (2, [0] * 3))
+        self.assertEqual((first.tries, sum(each.tries for each in later)), (2, 0))
         self.clock.advance(2)
         # Another one is asked: what the first has may be what is wrong.
-        self.assertEqual((first.told, [each.told for each in later]), ([], [[True]] * 3))
-        self.clock.pump([1.0] * 10)
-        self.assertEqual(first.told, [True])
+        for asked in (1, 3, 7, 9):
+            self.assertEqual(sum(each.tries for each in later), asked)
+            self.assertEqual(len(self.health.sentences()), 1)
+            for gate in gates[:asked]:
+                if not gate.called:
+                    gate.callback(True)
+        self.assertEqual((first.told, [each.told for each in later]), ([True], [[True]] * 9))
         self.assertEqual((self.health.sentences(), self.roomy, self.saver.unsaved), ([], 1, 0))
+
+    def test_a_disk_that_is_nearly_full(self) -> None:
+        """It takes small results and refuses large ones: nothing is let go, however long."""
+        room = [False]
+
+        class Large(Outcome):
+            def save(self) -> Deferred[bool]:
+                self.tries += 1
+                return succeed(True) if room[0] else fail(FULL)
+
+        large = [Large() for _ in range(20)]
+        for each in large:
+            self.saver.add(each.unsaved)
+        small = []
+        for _ in range(600):
+            small.append(self.add(True))
+            self.clock.advance(1)
+        self.assertEqual([each.told for each in large], [[]] * 20)
+        self.assertEqual(len(self.health.sentences()), 1)
+        self.assertLess(sum(each.tries for each in large), 60)
+        room[0] = True
+        self.clock.pump([1.0] * 70)
+        self.assertEqual([each.told for each in (*large, *small)], [[True]] * 620)
 
     def test_pauses_grow(self) -> None:
         outcome = self.add(FULL)
@@ -110,11 +138,13 @@ class SaverTests(SynchronousTestCase):
 
     def test_one_that_is_refused_while_others_are_saved_is_let_go(self) -> None:
         bad = self.add(StoreError("the store failed: it cannot keep this one"))
-        for _ in range(20):
-            self.add(True)
+        others = []
+        for _ in range(100):
+            others.append(self.add(True))
             self.clock.advance(1)
         self.assertIsInstance(bad.told[0], Failure)
         self.assertLess(bad.tries, 8)
+        self.assertEqual([each.told for each in others], [[True]] * 100)
         self.assertEqual((self.saver.unsaved, self.health.sentences()), (0, []))
         self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
 
