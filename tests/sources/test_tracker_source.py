@@ -397,6 +397,12 @@ class Udp(_Trackers):
         [line] = self.successResultOf(self.find(f"udp://[{V6HOST}]:6969", number=2)).trackers
         self.assertIn("unreachable", str(line.error))
 
+    def test_a_burst_of_answers_is_taken_a_few_at_a_turn(self) -> None:
+        self.find(UDP)
+        [port] = self.network.udp_ports
+        # Twisted's own: 256 KiB, that is thousands of answers before anybody else has a turn.
+        self.assertLessEqual(port.maxThroughput, 4096)
+
     def test_a_full_buffer_is_a_lost_packet(self) -> None:
         self.find(UDP)
         port = self.network.udp_ports[0]
