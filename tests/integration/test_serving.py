@@ -34,7 +34,8 @@ SIZES = (2_000, 2_000_000, 20_000_000)
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStore]:
-    store = ServedStore(tmp_path_factory.mktemp("served") / "store", [info_of(size) for size in SIZES])
+    infos = [info_of(size) for size in (*SIZES, 4_000_000)]
+    store = ServedStore(tmp_path_factory.mktemp("served") / "store", infos)
     yield store
     store.kill()
 
@@ -84,7 +85,7 @@ async def test_libtorrent_encrypted_only(reactor: Any, tmp_path: Path, served: S
     client.stop()
 
 
-@pytest.mark.parametrize("size", [2_000, 2_000_000])
+@pytest.mark.parametrize("size", [2_000, 2_000_000, 4_000_000])
 @pytest_twisted.ensureDeferred
 async def test_aria2(
     reactor: Any,
@@ -94,7 +95,7 @@ async def test_aria2(
     programs: list[Program],
     size: int,
 ) -> None:
-    """It learns of us from a tracker. (It takes a metadata_size over 8 MiB for none.)"""
+    """It learns of us from a tracker. Its own limit is 5 MiB ("Maximum length(5242880) exceeded")."""
     info = info_of(size)
     infohash = sha1(info).digest()
     tracker = opentracker(infohash)
