@@ -70,6 +70,8 @@ async def test_schemathesis(reactor: Any, tmp_path: Path) -> None:
         (tmp_path / "schemathesis.toml").write_text(CONFIG.format(known=json.dumps(known)))
         arguments = ["-m", "schemathesis.cli", f"--config-file={tmp_path / 'schemathesis.toml'}", "run"]
         arguments += [f"http://127.0.0.1:{server.port}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}"]
+        # DELETE cancels a magnet; it does not unmake it.
+        arguments += ["--exclude-checks=use_after_free"]
         # A stream has no end. A log that the process keeps is of no use here.
         arguments += ["--exclude-path=/api/v1/events", "--checks=all", "--max-examples=40", "--seed=1"]
         arguments += [
@@ -79,7 +81,9 @@ async def test_schemathesis(reactor: Any, tmp_path: Path) -> None:
         ]
         run = Command(reactor, arguments, 120, path=str(tmp_path))
         outcome = await run.ended
-        assert outcome.status == 0, outcome
+        # pytest cuts what an assertion shows.
+        print(outcome.out)
+        assert outcome.status == 0, outcome.err
         assert "14 passed" in outcome.out, outcome.out
         assert "Traceback" not in outcome.out
         assert not failures, failures

@@ -219,7 +219,7 @@ async def test_a_client_that_reads_slowly(server: WebServer) -> None:
 
     def post() -> list[Answer]:
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             client.sendall(request_bytes("POST", MAGNETS, body, {**TEXT, "Connection": "close"}))
             data = client.recv(1000)
             time.sleep(1)

@@ -30,7 +30,7 @@ class Wall:
 
 
 class WebServer:
-    """Started by `start`. `port`: where it listens on 127.0.0.1. `gave_up`: what it said when it could not."""
+    """Started by `start`. `port`: where it listens. `gave_up`: what it said when it could not."""
 
     def __init__(self, reactor: Any, folder: Path) -> None:
         self.reactor = reactor
