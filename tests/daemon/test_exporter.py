@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
+from functorrent.daemon import exporter
 from functorrent.daemon.exporter import Exporter
 from functorrent.daemon.health import Health
 from functorrent.errors import OutputError
@@ -195,26 +196,26 @@ class ExporterTests(FolderTestCase):
         # At once, and after 1, 3 and 7 seconds.
         self.assertEqual(len(tried), 4)
 
-    def test_what_is_saved_while_a_page_is_written_is_written_next(self) -> None:
+    def test_what_is_saved_while_the_store_is_asked_is_written_next(self) -> None:
         self.start()
+        answers: list[tuple[Deferred[Any], Any]] = []
+        unexported = self.memory.unexported
+
+        def late(limit: int) -> Deferred[Any]:
+            answer: Deferred[Any] = Deferred()
+            answers.append((answer, self.successResultOf(unexported(limit))))
+            return answer
+
+        self.patch(self.memory, "unexported", late)
+        self.exporter.wake()
         self.fetched(1)
-        self.held = []
         self.exporter.wake()
-        self.store.held["exported"] = []
-        self.held.pop()()
-        self.held = None
-        self.fetched(2)
-        self.exporter.wake()
-        self.store.held["unexported"] = []
-        self.store.release_held("exported")
-        # The question was asked before the third came.
-        late = self.store.held.pop("unexported")
-        self.exporter.wake()
-        for ask in late:
-            ask()
-        self.fetched(3)
-        self.exporter.wake()
-        self.assertEqual(self.files(), self.names(1, 2, 3))
+        while answers:
+            waiting, answer = answers.pop()
+            waiting.callback(answer)
+            if not answer and self.files():
+                break
+        self.assertEqual(self.files(), self.names(1))
 
     def test_one_file_that_cannot_be_written_does_not_hold_up_others(self) -> None:
         bad = [key(0)]
@@ -295,17 +296,18 @@ class ExporterTests(FolderTestCase):
         self.assertEqual(self.files(), self.names(1))
 
     def test_page_by_page(self) -> None:
-        self.fetched(*range(450))
+        self.patch(exporter, "_PAGE", 20)
+        self.fetched(*range(45))
         self.start()
         self.exporter.stopService()
         shutil.rmtree(self.path)
         self.begin()
         self.start()
-        self.assertEqual(len(self.files()), 200)
+        self.assertEqual(len(self.files()), 20)
         self.clock.advance(0.5)
-        self.assertEqual(len(self.files()), 400)
+        self.assertEqual(len(self.files()), 40)
         self.clock.advance(0.5)
-        self.assertEqual(len(self.files()), 450)
+        self.assertEqual(len(self.files()), 45)
         self.assertEqual(self.store.calls.count("exports"), 3)
 
     def test_a_full_disk_in_the_walk(self) -> None:
