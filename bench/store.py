@@ -110,11 +110,12 @@ async def _timed(
     reactor: Any, store: Database, what: str, number: int, work: Callable[[], Coroutine[Any, Any, None]]
 ) -> None:
     watch = _Watch(reactor, store)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     await work()
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     told = await watch.end()
-    print(f"{what}: {number:,} in {seconds:.2f} s, {number / seconds:,.0f}/s; {told}", flush=True)
+    rates = f"{number / seconds:,.0f}/s, {cpu / number * 1000:.3f} ms of CPU each"
+    print(f"{what}: {number:,} in {seconds:.2f} s, {rates}; {told}", flush=True)
 
 
 async def _question(what: str, ask: Callable[[], Awaitable[Any]], times: int = 20) -> None:

@@ -211,7 +211,7 @@ class Limits:
     store_waiting_rows: int = 500_000
     store_waiting_reads: int = 5000
     #: Jobs looked at for one page of a search by name; the page may come short, with a cursor.
-    store_search: int = 200_000
+    store_search: int = 100_000
 
     # -- the daemon's queue ----------------------------------------------------------------
     #: Outcomes that wait to be saved, and their bytes, before no more magnets are begun: what a store
