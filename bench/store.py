@@ -133,11 +133,10 @@ async def run(reactor: Any, path: Path, options: argparse.Namespace) -> None:
     async def submit(first: int, last: int) -> None:
         for start in range(first, last, _CALL):
             # Parsing is the intake's work, in slices; here it is part of the time.
-            magnets = [_magnet(number) for number in range(start, min(start + _CALL, last))]
             new = []
-            for at, text in enumerate(magnets):
-                new.append(NewJob(Magnet.parse(text)))
-                if at % 500 == 499:
+            for at, number in enumerate(range(start, min(start + _CALL, last))):
+                new.append(NewJob(Magnet.parse(_magnet(number))))
+                if at % 50 == 49:
                     await deferLater(reactor, 0)
             await store.submit(new)
 

@@ -79,9 +79,10 @@ class Limits:
     serve_turn: float = 30.0
     #: Info dictionaries kept in memory in case they are asked for again (the daemon's library).
     library_cache: int = 32 * MIB
-    #: Look-ups in the store at once (each may bring 32 MiB), and those that wait for one of them.
+    #: Look-ups in the store at once (each may bring 32 MiB), and those that wait for one of them: no
+    #: fewer than `max_pending_inbound`, for who fetches much calls for as much at once.
     look_ups_at_once: int = 2
-    look_ups_waiting: int = 100
+    look_ups_waiting: int = 500
     #: From a caller's handshake to our answer: libtorrent and rain wait 10 s for it.
     look_up_timeout: float = 8.0
     #: Look-ups that find nothing, from one address and in all: so many at once, then so many a second.
@@ -124,8 +125,9 @@ class Limits:
     lone_progress_timeout: float = 20.0
     #: Useful bytes a second below which a peer counts as stalled (a partial frame trickled).
     min_rate: float = 256.0
-    #: Inbound connections at once that have not said which torrent they want.
-    max_pending_inbound: int = 200
+    #: Inbound connections at once that are not answered yet: a bulk fetch from one address has 200 in
+    #: flight, and one address gets half of them.
+    max_pending_inbound: int = 500
     #: Inbound connections at once.
     max_inbound: int = 1000
     #: A plugin may ask to keep a peer that lacks metadata this long at most.

@@ -42,7 +42,7 @@ def make_site(context: WebContext) -> WebSite:
     job_routes(app, context, waiters)
     torrent_routes(app, context)
     event_routes(app, context, hub)
-    stats_routes(app, context)
+    stats_routes(app, context, doors)
     session_routes(app, doors)
     openapi_routes(app, context)
     for add_routes in context.pages:

@@ -210,6 +210,33 @@ class DeadlineTests(WebTestCase):
         self.clock.pump([1.0] * 25)
         self.problem(connection.answers()[0], 408)
 
+    def test_while_we_do_not_read_the_time_of_a_body_stands_still(self) -> None:
+        self.make_site({"web_body_time": 60.0, "web_body_buffer": 100, "web_batch": 1})
+        waiting: list[Deferred[object]] = []
+
+        def submit(jobs: object) -> Deferred[object]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.queue.submit = submit
+        line = infohash(1).encode() + b"\n"
+        connection = self.connect()
+        connection.send(request_bytes("POST", POST, line, {**TEXT, "Content-Length": "100000"}))
+        connection.send(line * 9)
+        self.assertEqual(connection.transport.producerState, "paused")
+        self.clock.pump([1.0] * 300)
+        self.assertFalse(connection.closed)
+        while connection.transport.producerState == "paused":
+            waiting.pop().callback([])
+        self.clock.pump([1.0] * 15)
+        connection.send(b"#")
+        self.clock.pump([1.0] * 15)
+        self.assertFalse(connection.closed)
+        while waiting and not waiting[-1].called:
+            waiting.pop().callback([])
+        self.clock.pump([1.0] * 10)
+        self.problem(connection.answers()[0], 408)
+
     def test_who_does_not_read(self) -> None:
         connection = self.connect()
         connection.send(request_bytes("GET", "/healthz"))

@@ -91,6 +91,7 @@ class OriginTests(WebTestCase):
         self.assertTrue(same_origin(b"https://a.example", b"a.example:443"))
         self.assertFalse(same_origin(b"https://a.example:1", b"a.example:2"))
         self.assertFalse(same_origin(b"https://", b""))
+        self.assertFalse(same_origin(b"https://%", b"%"))
 
 
 class TokenTests(WebTestCase):
