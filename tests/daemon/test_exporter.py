@@ -179,6 +179,43 @@ class ExporterTests(FolderTestCase):
         self.assertEqual((self.files(), self.health.sentences()), (self.names(*range(30)), []))
         self.assertEqual(self.successResultOf(self.memory.unexported(10)), [])
 
+    def test_and_its_pauses_begin_anew(self) -> None:
+        full = True
+        tried = self.fail_writes(lambda key: full)
+        self.fetched(1)
+        self.start()
+        self.clock.pump([1.0] * 30)
+        full = False
+        self.clock.pump([1.0] * 130)
+        full = True
+        self.fetched(*range(2, 30))
+        del tried[:]
+        self.exporter.wake()
+        self.clock.pump([1.0] * 8)
+        # At once, and after 1, 3 and 7 seconds.
+        self.assertEqual(len(tried), 4)
+
+    def test_what_is_saved_while_a_page_is_written_is_written_next(self) -> None:
+        self.start()
+        self.fetched(1)
+        self.held = []
+        self.exporter.wake()
+        self.store.held["exported"] = []
+        self.held.pop()()
+        self.held = None
+        self.fetched(2)
+        self.exporter.wake()
+        self.store.held["unexported"] = []
+        self.store.release_held("exported")
+        # The question was asked before the third came.
+        late = self.store.held.pop("unexported")
+        self.exporter.wake()
+        for ask in late:
+            ask()
+        self.fetched(3)
+        self.exporter.wake()
+        self.assertEqual(self.files(), self.names(1, 2, 3))
+
     def test_one_file_that_cannot_be_written_does_not_hold_up_others(self) -> None:
         bad = [key(0)]
         self.fail_writes(lambda key: key in bad)
