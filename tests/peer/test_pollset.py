@@ -210,6 +210,7 @@ class PollSetTests(SynchronousTestCase):
 
     def test_a_turn_ends_in_time_and_all_get_theirs(self) -> None:
         self.patch(module, "_AT_ONCE", 2)
+        self.patch(module, "_TURN", 0.01)
         ends = [self.end() for _ in range(10)]
         for end in ends:
             # 4 ms of work, and never done: its byte stays there.
