@@ -57,9 +57,7 @@ class WebSite(Site):
 
     def __init__(self, context: WebContext, app: Klein, doors: Doors, hub: EventHub) -> None:
         # Twisted's one idle time is off: Channel has its own.
-        Site.__init__(
-            self, app.resource(), timeout=None, parsePOSTFormSubmission=False, reactor=context.clock
-        )
+        Site.__init__(self, app.resource(), timeout=None, reactor=context.clock)
         self.clock = context.clock
         self.limits = context.limits
         self.doors = doors
