@@ -227,7 +227,7 @@ class Limits:
     lines_at_once: int = 1000
 
     # -- HTTP (the daemon's API and page) --------------------------------------------------
-    #: Connections at once; an idle one gives way to a new one.
+    #: Connections at once; one without a whole request gives way to a new one.
     web_connections: int = 500
     #: From the first byte of a request to the end of its headers (nginx 60 s, Apache 20).
     web_header_timeout: float = 15.0
@@ -266,9 +266,9 @@ class Limits:
     web_addresses: int = 10_000
     #: Days that a login of the page lasts.
     web_session_days: int = 180
-    #: Streams of events at once, and requests that wait for a job.
+    #: Streams of events at once, and requests that wait for a job: together less than the connections.
     web_streams: int = 100
-    web_waiters: int = 1000
+    web_waiters: int = 300
     #: Longest `?wait=`, whole seconds.
     web_wait: int = 60
     #: Events kept for those who come back, and characters of magnets in them.
