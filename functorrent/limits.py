@@ -79,9 +79,10 @@ class Limits:
     serve_turn: float = 30.0
     #: Info dictionaries kept in memory in case they are asked for again (the daemon's library).
     library_cache: int = 32 * MIB
-    #: Look-ups in the store at once (each may bring 32 MiB), and those that wait for one of them.
+    #: Look-ups in the store at once (each may bring 32 MiB), and those that wait for one of them: no
+    #: fewer than `max_pending_inbound`, for who fetches much calls for as much at once.
     look_ups_at_once: int = 2
-    look_ups_waiting: int = 100
+    look_ups_waiting: int = 500
     #: From a caller's handshake to our answer: libtorrent and rain wait 10 s for it.
     look_up_timeout: float = 8.0
     #: Look-ups that find nothing, from one address and in all: so many at once, then so many a second.
@@ -124,8 +125,9 @@ class Limits:
     lone_progress_timeout: float = 20.0
     #: Useful bytes a second below which a peer counts as stalled (a partial frame trickled).
     min_rate: float = 256.0
-    #: Inbound connections at once that have not said which torrent they want.
-    max_pending_inbound: int = 200
+    #: Inbound connections at once that are not answered yet: a bulk fetch from one address has 200 in
+    #: flight, and one address gets half of them.
+    max_pending_inbound: int = 500
     #: Inbound connections at once.
     max_inbound: int = 1000
     #: A plugin may ask to keep a peer that lacks metadata this long at most.
@@ -209,7 +211,7 @@ class Limits:
     store_waiting_rows: int = 500_000
     store_waiting_reads: int = 5000
     #: Jobs looked at for one page of a search by name; the page may come short, with a cursor.
-    store_search: int = 200_000
+    store_search: int = 100_000
 
     # -- the daemon's queue ----------------------------------------------------------------
     #: Outcomes that wait to be saved, and their bytes, before no more magnets are begun: what a store
@@ -225,7 +227,7 @@ class Limits:
     lines_at_once: int = 1000
 
     # -- HTTP (the daemon's API and page) --------------------------------------------------
-    #: Connections at once; an idle one gives way to a new one.
+    #: Connections at once; one without a whole request gives way to a new one.
     web_connections: int = 500
     #: From the first byte of a request to the end of its headers (nginx 60 s, Apache 20).
     web_header_timeout: float = 15.0
@@ -264,9 +266,9 @@ class Limits:
     web_addresses: int = 10_000
     #: Days that a login of the page lasts.
     web_session_days: int = 180
-    #: Streams of events at once, and requests that wait for a job.
+    #: Streams of events at once, and requests that wait for a job: together less than the connections.
     web_streams: int = 100
-    web_waiters: int = 1000
+    web_waiters: int = 300
     #: Longest `?wait=`, whole seconds.
     web_wait: int = 60
     #: Events kept for those who come back, and characters of magnets in them.

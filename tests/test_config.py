@@ -240,3 +240,26 @@ class ExampleTests(ConfigTestCase):
         values = self.parsed(file=EXAMPLE.read_bytes())
         self.assertEqual(self.origins, {})
         self.assertEqual(values["jobs"], 200)
+
+
+class TapTests(ConfigTestCase):
+    """The other files of tap/ that name options."""
+
+    def test_the_variables_of_the_image(self) -> None:
+        text = (EXAMPLE.parent / "Dockerfile").read_text(encoding="utf-8")
+        variables = dict(re.findall(r"^ +METAFETCH_([A-Z_]+)=(\S+?)(?: \\)?$", text, re.M))
+        self.assertEqual(set(variables), {"DATA", "WATCH", "LISTEN", "HTTP", "TOKEN_FILE"})
+        values = self.parsed(**variables)
+        # What listens on all addresses does not start without a token.
+        self.assertEqual((values["http"], values["token-file"]), ("tcp:9667", "/data/token"))
+        ports = re.search(r"^EXPOSE (.*)$", text, re.M)
+        assert ports is not None
+        self.assertEqual(ports[1].split(), ["6881", "9667"])
+
+    def test_the_options_of_the_unit(self) -> None:
+        text = (EXAMPLE.parent / "metafetch.service").read_text(encoding="utf-8")
+        start = text.partition("\nExecStart=")[2].partition("metafetch \\\n")[2].partition("\n#")[0]
+        given = [word for word in start.split() if word.startswith("--")]
+        values = options.twisted_options()()
+        values.parseOptions(given)
+        self.assertEqual((values["data"], values["config"]), ("/var/lib/metafetch", "/etc/metafetch.toml"))

@@ -1,1 +1,1 @@
-"""The daemon: a fetcher that runs on, and the ways work comes to it (magnets given, a watch folder)."""
+"""The daemon: a queue that outlives the process, the ways in and out of it, and what is told of it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 
 #: See gc.set_threshold. The store and the web leave some objects for each magnet, few of them in cycles.
-_COLLECT = (10_000, 10, 10)
+#: A walk over the middle generation, 20,000 objects, takes some 20 ms; with 100,000 it took 110, the longest
+#: stalls of all (bench.lag). Full walks come after a million.
+_COLLECT = (5_000, 4, 50)
 
 
 def calm_collector() -> None:

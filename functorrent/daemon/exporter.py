@@ -155,6 +155,9 @@ class Exporter(Service):
         self, keys: Iterator[bytes], paths: dict[bytes, str], failures: list[FunctorrentError]
     ) -> None:
         for key in keys:
+            if failures:
+                # The disk may be full: not every file must find that out.
+                return
             try:
                 path = await self._write(key)
             except FunctorrentError as error:
@@ -163,9 +166,6 @@ class Exporter(Service):
             else:
                 self._failing.pop(key, None)
                 paths[key] = path
-            if failures:
-                # The disk may be full: not every file must find that out.
-                return
 
     async def _write(self, key: bytes) -> str:
         """Write one file; its path. Raises StoreError and OutputError."""

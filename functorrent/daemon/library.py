@@ -91,8 +91,7 @@ class Library:
             return succeed(None)
         look_up = self._look_ups.get(infohash)
         if look_up is None:
-            # Taken for a miss until it is none.
-            if len(self._waiting) >= self._limits.look_ups_waiting or not self._misses.take(caller.host):
+            if len(self._waiting) >= self._limits.look_ups_waiting or not self._misses.left(caller.host):
                 self.refused += 1
                 return succeed(None)
             look_up = self._look_ups[infohash] = self._waiting[infohash] = _LookUp(infohash, caller.host)
@@ -130,8 +129,8 @@ class Library:
             self._tell(look_up, result)
         else:
             info, job = result
-            if info is not None or job is not None:
-                self._misses.give_back(look_up.host)
+            if info is None and job is None:
+                self._misses.take(look_up.host)
             if info is not None:
                 self.found += 1
                 self._keep(infohash, info)

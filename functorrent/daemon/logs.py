@@ -42,7 +42,7 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
 #: How an end is called in the log.
 _WORDS = {
     "fetched": "fetched",
-    "failed": "failed, will be tried again",
+    "failed": "failed",
     "gave_up": "given up",
     "interrupted": "put back",
     "cancelled": "cancelled",
@@ -145,8 +145,10 @@ def log_ended(
 ) -> None:
     """A line about a try that has ended. For `JobQueue`, beside `Telemetry.ended`."""
     reason = _without_secrets(report.reason) if report is not None and report.reason else None
+    name = name or claim.magnet.name
     shown = printable(name) if name else None
-    tail = f": {reason}" if reason else ""
+    tail = ", and is tried again later" if outcome == "failed" else ""
+    tail += f": {reason}" if reason else ""
     _ended.info(
         "{infohash} {log_words} after {seconds} s{log_called}{log_tail}",
         infohash=claim.key.hex(),

@@ -60,8 +60,17 @@ class Misses:
         self._most = most
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def take(self, host: str) -> bool:
-        """Take one for a question from `host`; False where it has none left, or nobody has."""
+    def left(self, host: str) -> bool:
+        """Whether a question from `host` may be looked into."""
+        return self._bucket(host).ready() and self._together.ready()
+
+    def take(self, host: str) -> None:
+        """The answer to a question from `host` was no. Those asked at once may be more than are left:
+        what is owed counts for later."""
+        self._bucket(host).take()
+        self._together.take()
+
+    def _bucket(self, host: str) -> Bucket:
         who = subscriber(host)
         bucket = self._buckets.get(who)
         if bucket is None:
@@ -70,15 +79,4 @@ class Misses:
                 self._buckets.popitem(last=False)
         else:
             self._buckets.move_to_end(who)
-        if not bucket.ready() or not self._together.ready():
-            return False
-        bucket.take()
-        self._together.take()
-        return True
-
-    def give_back(self, host: str) -> None:
-        """It was no miss."""
-        bucket = self._buckets.get(subscriber(host))
-        if bucket is not None:
-            bucket.give_back()
-        self._together.give_back()
+        return bucket

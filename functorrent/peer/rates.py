@@ -30,12 +30,8 @@ class Bucket:
         return self._tokens > 1.0 - 1e-6
 
     def take(self) -> None:
-        """Take one that `ready` has found."""
-        self._tokens -= 1.0
-
-    def give_back(self) -> None:
-        """One that was taken was not needed."""
-        self._tokens += 1.0
+        """Take one. Where there is none it is owed, up to as many as a burst."""
+        self._tokens = max(-self._burst, self._tokens - 1.0)
 
 
 class ITurn(Interface):

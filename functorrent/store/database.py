@@ -18,9 +18,7 @@ from functorrent.store.interfaces import IStore
 from functorrent.store.jobs import Claim, Delivery, Job, JobQuery, NewJob, Page, Result, Submitted
 from functorrent.store.pipeline import AtOnce, Operation, Threads
 from functorrent.store.submitting import submit
-from functorrent.store.transactions import Transactions, recount
-from functorrent.store.upgrade import upgrade
-from functorrent.store.work import Work
+from functorrent.store.transactions import Transactions
 
 if TYPE_CHECKING:
     from functorrent.interfaces import IWallClock
@@ -68,22 +66,19 @@ class Database:
             lock.take()
             self._lock = lock
         try:
+            self._place.create()
             self._engine = self._place.connect(_READERS)
-            self._runner = self._make_runner(self._engine)
-            await self._write(self._prepare)
+            transactions = Transactions(self._engine, self._place.title, self._observers)
+            self._runner = self._make_runner(transactions)
+            await self._runner.alone(transactions.prepare)
         except BaseException:
             await self.close()
             raise
 
-    def _make_runner(self, engine: Engine) -> Threads | AtOnce:
-        transactions = Transactions(engine, self._place.title, self._observers)
+    def _make_runner(self, transactions: Transactions) -> Threads | AtOnce:
         if self._reactor is None:
             return AtOnce(transactions.commit, transactions.answer)
         return Threads(self._reactor, self._limits, transactions.commit, transactions.answer, _READERS)
-
-    def _prepare(self, work: Work) -> None:
-        upgrade(work.connection, self._place.title)
-        recount(work.connection)
 
     def close(self) -> Deferred[None]:
         """Finish what was asked for, and let go of everything. See `IStore.close`.

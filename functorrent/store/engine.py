@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -26,8 +28,10 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     # KiB of pages kept by each of three connections.
     "PRAGMA cache_size = -16384",
-    # 16 MB of log between checkpoints, and no more than 64 MB left of one that a long reader held up.
-    "PRAGMA wal_autocheckpoint = 4000",
+    # 64 MB of log between checkpoints, since keys are scattered over their whole index: with a million jobs,
+    # 5000 new ones change nearly every page of it, and a page should not be copied for each few. Nor is
+    # more left of a log that a long reader has held up.
+    "PRAGMA wal_autocheckpoint = 16000",
     "PRAGMA journal_size_limit = 67108864",
 )
 
@@ -61,6 +65,18 @@ class Place:
         """The lock that keeps a second daemon away from a file; a server needs none."""
         return None if self.path is None else FileLock(self.path + ".lock")
 
+    def create(self) -> None:
+        """Make the file where there is none, for its owner alone: trackers' URLs hold passkeys.
+
+        SQLite gives the files beside it the same mode. Raises StoreError.
+        """
+        if self.path is None or os.path.exists(self.path):
+            return
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreError(f"the store ({self.title}) cannot be made: {error.strerror}") from None
+
     def connect(self, readers: int) -> Engine:
         """An engine for a writer and so many readers. Nothing is opened before the first use."""
         if not self.is_sqlite:
@@ -93,6 +109,24 @@ def _on_connect(connection: Any, _record: Any) -> None:
         # No database: nobody else will close it.
         connection.close()
         raise
+
+
+@contextmanager
+def keys_unchecked(connection: Connection) -> Iterator[None]:
+    """SQLite leaves foreign keys alone within; for a connection that is in no transaction yet.
+
+    It alters most of a table by copying it; to drop the old one, with foreign keys watched, would drop
+    every row that refers to it, too (https://sqlite.org/lang_altertable.html, section 7).
+    """
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys = OFF").close()
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON").close()
 
 
 def _on_begin(connection: Connection) -> None:

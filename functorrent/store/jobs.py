@@ -153,8 +153,9 @@ class JobQuery:
     """Which jobs to list, newest first.
 
     `status`: one of STATES, or None for all. `infohash`: the first digits of one, in small letters;
-    `text`: a part of the name, of any letter size, 3 characters or more. `before`: the `Page.next` of
-    the page before.
+    `text`: a part of the name, of any letter size, 3 characters or more; with both, a job that either
+    fits (names are not looked at where 8 digits or more fit). `before`: the `Page.next` of the page
+    before; where a name is searched for, a page may come short, or empty, and yet have a `next`.
     """
 
     status: str | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Lock, Thread
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -155,6 +155,14 @@ class Threads:
             for waiting in idle:
                 waiting.callback(None)
 
+    def alone(self, function: Callable[[], Any]) -> Deferred[Any]:
+        """Call it in the writer's thread, after what is being written, in no transaction of ours."""
+        done: Deferred[Any] = Deferred()
+        self._writer.callInThreadWithCallback(
+            lambda _, result: self._reactor.callFromThread(done.callback, result), function
+        )
+        return done
+
     def end(self, last: Callable[[], None]) -> Deferred[None]:
         """When all that was asked for is told, call `last` in the writer's thread, and end the threads.
 
@@ -163,22 +171,13 @@ class Threads:
         idle: Deferred[None] = Deferred()
         self._idle.append(idle)
         self._if_idle()
-        return idle.addCallback(lambda _: self._end(last))
+        return idle.addCallback(lambda _: self.alone(last)).addBoth(self._stop)
 
-    def _end(self, last: Callable[[], None]) -> Deferred[None]:
-        ended: Deferred[None] = Deferred()
-
-        def stop(result: Any) -> None:
-            # They have nothing to do, so this joins them at once.
-            self._writer.stop()
-            self._readers.stop()
-            ended.callback(result)
-
-        def done(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(stop, None if success else result)
-
-        self._writer.callInThreadWithCallback(done, last)
-        return ended
+    def _stop(self, result: Any) -> Any:
+        # They have nothing to do, so this joins them at once.
+        self._writer.stop()
+        self._readers.stop()
+        return result
 
 
 class AtOnce:
@@ -201,10 +200,13 @@ class AtOnce:
         operation.finish()
         return operation.done
 
+    def alone(self, function: Callable[[], Any]) -> Deferred[Any]:
+        """Call it."""
+        return maybeDeferred(function)
+
     def end(self, last: Callable[[], None]) -> Deferred[None]:
         """Call `last`."""
-        last()
-        return succeed(None)
+        return self.alone(last)
 
 
 def _nothing() -> None:

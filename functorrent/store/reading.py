@@ -73,18 +73,23 @@ def listing(connection: Connection, query: JobQuery) -> Page:
     if query.text and walk:
         wanted.append(jobs.c.folded.contains(query.text.casefold(), autoescape=True))
     end = None
-    if walk:
-        # What a page may look at is bounded; the cursor goes on behind it.
-        last = select(jobs.c.id).where(*window).order_by(jobs.c.id.desc())
-        end = connection.execute(last.offset(DEFAULT_LIMITS.store_search - 1).limit(1)).scalar()
-        if end is not None:
-            window.append(jobs.c.id >= end)
-    if wanted:
-        window.append(or_(*wanted))
-    rows = connection.execute(SELECT_JOBS.where(*window).order_by(jobs.c.id.desc()).limit(limit + 1)).all()
-    if len(rows) > limit:
-        end = rows[limit - 1].id
-        rows = rows[:limit]
+    # What a page may look at is bounded, and the cursor goes on behind it. Mostly a short walk is enough.
+    search = DEFAULT_LIMITS.store_search
+    for most in (search // 40 + 1, search) if walk else (0,):
+        where = list(window)
+        if most:
+            last = select(jobs.c.id).where(*window).order_by(jobs.c.id.desc()).offset(most - 1).limit(1)
+            end = connection.execute(last).scalar()
+            if end is not None:
+                where.append(jobs.c.id >= end)
+        if wanted:
+            where.append(or_(*wanted))
+        asked = SELECT_JOBS.where(*where).order_by(jobs.c.id.desc()).limit(limit + 1)
+        rows = connection.execute(asked).all()
+        if len(rows) > limit:
+            return Page(tuple(job_of(row) for row in rows[:limit]), rows[limit - 1].id)
+        if end is None:
+            break
     return Page(tuple(job_of(row) for row in rows), end)
 
 

@@ -13,11 +13,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from functorrent.errors import StoreError
+from functorrent.store.engine import keys_unchecked
 from functorrent.store.failures import store_error
 from functorrent.store.jobs import STATES, Job
 from functorrent.store.pipeline import Operation
 from functorrent.store.rows import jobs_of
 from functorrent.store.schema import counts, jobs
+from functorrent.store.upgrade import upgrade
 from functorrent.store.work import Work, upsert
 
 _log = Logger()
@@ -35,6 +37,15 @@ class Transactions:
         self._reader = engine.execution_options(reads=True)
         self._where = where
         self._observers = observers
+
+    def prepare(self) -> None:
+        """Make or upgrade the tables, and count the jobs. Raises StoreError."""
+        try:
+            with self._writer.connect() as connection, keys_unchecked(connection), connection.begin():
+                upgrade(connection, self._where)
+                recount(connection)
+        except Exception as error:
+            raise store_error(error, self._where) from None
 
     def commit(self, operations: Sequence[Operation]) -> Callable[[], None]:
         """Do these in one transaction; returns what tells the observers of it.

@@ -30,6 +30,14 @@ def upgrade(connection: Connection, where: str) -> None:
         )
     if not present and (others := set(inspect(connection).get_table_names())):
         raise StoreCorrupt(f"the store ({where}) is somebody else's database: it has a table {min(others)}")
-    if present != set(scripts.get_heads()):
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    if present == set(scripts.get_heads()):
+        return
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    if connection.dialect.name == "sqlite":
+        # They were not watched meanwhile.
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise StoreCorrupt(
+                f"the store ({where}) lost what a row of {broken[0]} refers to; it stays as it was"
+            )

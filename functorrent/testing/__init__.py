@@ -3,7 +3,8 @@
 - `ScriptedSeeder`: a peer that shares an info dictionary, with `behaviours` that lie, dawdle or are odd;
 - `ScriptedTracker`: a tracker over HTTP and UDP, with `tracker_lies`;
 - `connect_in_memory`: joins a client's and a server's factory without a socket;
-- `sample_info`, `sample_magnet`: what to ask for.
+- `sample_info`, `sample_magnet`: what to ask for;
+- in functorrent.testing.store, `memory_store`: the daemon's store in memory (that module imports SQLAlchemy).
 
 None of them needs a reactor of its own: listen with them on a real one, or use no sockets at all.
 """

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from klein import Klein
 from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from functorrent.lines import Line, LineSplitter
 from functorrent.store.jobs import STATES, JobQuery, Page
 from functorrent.web.answers import problem_of
 from functorrent.web.cooperate import Slices, shielded
 from functorrent.web.json_magnets import JSONMagnets
-from functorrent.web.problems import Problem
+from functorrent.web.problems import Problem, internal
 from functorrent.web.queries import arguments, bad, make_cursor, read_cursor, whole
 from functorrent.web.request import WebRequest
 from functorrent.web.submission import Submission
@@ -22,6 +24,7 @@ from functorrent.web.writing import write_pieces
 if TYPE_CHECKING:
     from functorrent.web.context import WebContext
 
+_log = Logger()
 #: Bytes cut into lines in one go: 65,000 empty lines take 8 ms.
 _SLICE = 16 * 1024
 _HEX = re.compile(r"[0-9a-fA-F]{1,64}", re.ASCII)
@@ -116,11 +119,12 @@ def _media_type(request: WebRequest) -> bytes:
     return kind.strip()
 
 
-def _in_mid_stream(error: Exception, submission: Submission) -> Exception:
+def _in_mid_stream(error: Exception, submission: Submission) -> Problem:
     """What to raise, with how many lines are in the store and need not be posted again."""
     problem = problem_of(error)
     if problem is None:
-        return error
+        _log.failure("a post could not be taken to its end", Failure(error))
+        problem = internal()
     problem.extra["accepted_lines"] = submission.accepted_lines
     return problem
 

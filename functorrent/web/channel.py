@@ -37,6 +37,7 @@ class Channel(HTTPChannel):
         self.phase = IDLE
         self._heard = 0.0
         self._body_until = 0.0
+        self._paused_at = 0.0
 
     # -- from the transport --------------------------------------------------------------------
 
@@ -158,10 +159,13 @@ class Channel(HTTPChannel):
     def flow(self, on: bool) -> None:
         """Let the socket be read, or pause it."""
         if self.phase in (BODY, ANSWER):
-            self._heard = self.site.clock.seconds()
+            self._heard = now = self.site.clock.seconds()
             if on:
+                # The client's time does not run while it is we who do not read.
+                self._body_until += now - self._paused_at
                 self._networkProducer.resumeProducing()
             else:
+                self._paused_at = now
                 self._networkProducer.pauseProducing()
 
     def abort(self) -> None:

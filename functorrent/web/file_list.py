@@ -5,6 +5,7 @@ A hostile dictionary of 32 MiB holds a million files; all of them at once would 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from functorrent.errors import BencodeError, InvalidTorrent
@@ -15,6 +16,8 @@ from functorrent.wire.lenient import ScanSteps
 
 File = tuple[tuple[str, ...], int]
 _MAX_SIZE = 2**63 - 1
+#: No key is None.
+_END: tuple[Any, Any] = (None, None)
 
 
 class FilePage(NamedTuple):
@@ -83,21 +86,25 @@ class _Reader:
 async def _page_of_tree(tree: dict[bytes, Any], start: int, end: int, slices: Slices) -> FilePage:
     page: list[File] = []
     total = seen = 0
-    todo: list[tuple[tuple[bytes, ...], Any]] = [((), tree)]
-    while todo:
+    # Where the walk is in each folder from the top down: a folder may have 100,000 entries.
+    path: list[bytes] = []
+    folders: list[Iterator[tuple[bytes, Any]]] = [iter(tree.items())]
+    while folders:
         seen += 1
         if not seen % 500:
             await slices.breathe()
-        path, box = todo.pop()
-        if type(box) is not dict:
-            continue
-        size = box.get(b"")
-        if path and type(size) is int:
-            if start <= total < end:
-                page.append((tuple(part.decode("utf-8", "replace") for part in path), size))
-            total += 1
-        # Backwards, since the last one in is the first one out.
-        todo.extend(((*path, key), box[key]) for key in reversed(box) if key)
+        key, box = next(folders[-1], _END)
+        if type(box) is dict and key:
+            path.append(key)
+            folders.append(iter(box.items()))
+            if type(box.get(b"")) is int:
+                if start <= total < end:
+                    page.append((tuple(part.decode("utf-8", "replace") for part in path), box[b""]))
+                total += 1
+        elif key is None:
+            folders.pop()
+            if path:
+                path.pop()
     return FilePage(page, total)
 
 

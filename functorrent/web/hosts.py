@@ -45,4 +45,5 @@ def same_origin(origin: bytes, host: bytes) -> bool:
     The scheme is left out: a reverse proxy may speak HTTPS for us.
     """
     match = _ORIGIN.fullmatch(origin.decode("latin-1"))
-    return match is not None and split_host(match[1].encode("latin-1")) == split_host(host)
+    site = None if match is None else split_host(match[1].encode("latin-1"))
+    return site is not None and site == split_host(host)

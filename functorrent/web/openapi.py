@@ -236,7 +236,9 @@ _OF_JOB = {
 def _magnets() -> Schema:
     text = {"schema": _STRING, "example": "magnet:?xt=urn:btih:" + "0123456789" * 4 + "\n"}
     priority = {"type": "integer", "minimum": LOWEST, "maximum": HIGHEST, "default": 0}
-    body = _object({"magnets": _array(_STRING), "priority": priority}, optional=("priority",))
+    body = _object(
+        {"magnets": {**_array(_STRING), "minItems": 1}, "priority": priority}, optional=("priority",)
+    )
     body["additionalProperties"] = False
     return {
         "post": _operation(

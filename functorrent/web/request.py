@@ -134,7 +134,6 @@ class WebRequest(Request):
                     self.responseHeaders.setRawHeaders(name, [value])
             if not self.body.complete:
                 # Who answers before the end of a body closes after it.
-                self.channel.persistent = 0
                 self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         Request.write(self, data)
 

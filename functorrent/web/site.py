@@ -17,7 +17,7 @@ from functorrent.web.api_magnets import magnet_routes
 from functorrent.web.api_session import session_routes
 from functorrent.web.api_stats import stats_routes
 from functorrent.web.api_torrent import torrent_routes
-from functorrent.web.channel import IDLE, Channel
+from functorrent.web.channel import HEADERS, IDLE, Channel
 from functorrent.web.context import WebContext
 from functorrent.web.doors import Doors
 from functorrent.web.events import EventHub
@@ -42,7 +42,7 @@ def make_site(context: WebContext) -> WebSite:
     job_routes(app, context, waiters)
     torrent_routes(app, context)
     event_routes(app, context, hub)
-    stats_routes(app, context)
+    stats_routes(app, context, doors)
     session_routes(app, doors)
     openapi_routes(app, context)
     for add_routes in context.pages:
@@ -58,9 +58,7 @@ class WebSite(Site):
 
     def __init__(self, context: WebContext, app: Klein, doors: Doors, hub: EventHub) -> None:
         # Twisted's one idle time is off: Channel has its own.
-        Site.__init__(
-            self, app.resource(), timeout=None, parsePOSTFormSubmission=False, reactor=context.clock
-        )
+        Site.__init__(self, app.resource(), timeout=None, reactor=context.clock)
         self.clock = context.clock
         self.limits = context.limits
         self.doors = doors
@@ -73,7 +71,7 @@ class WebSite(Site):
         self._closed: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A connection; None (Twisted hangs up) when there are too many and none of them is idle."""
+        """A connection; None (Twisted hangs up) when there are too many, all of them with a request."""
         if self.closing or (len(self._channels) >= self.limits.web_connections and not self._make_room()):
             return None
         channel = Channel(self)
@@ -81,10 +79,12 @@ class WebSite(Site):
         return channel
 
     def _make_room(self) -> bool:
-        for channel in self._channels:
-            if channel.phase is IDLE:
-                channel.abort()
-                return True
+        # Honest clients send their headers at once: who dawdles for longest is the one to go.
+        for phase in (IDLE, HEADERS):
+            for channel in self._channels:
+                if channel.phase is phase:
+                    channel.abort()
+                    return True
         return False
 
     def acceptableProtocols(self) -> list[bytes]:

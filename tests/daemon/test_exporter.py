@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
+from functorrent.daemon import exporter
 from functorrent.daemon.exporter import Exporter
 from functorrent.daemon.health import Health
 from functorrent.errors import OutputError
@@ -179,6 +180,43 @@ class ExporterTests(FolderTestCase):
         self.assertEqual((self.files(), self.health.sentences()), (self.names(*range(30)), []))
         self.assertEqual(self.successResultOf(self.memory.unexported(10)), [])
 
+    def test_and_its_pauses_begin_anew(self) -> None:
+        full = True
+        tried = self.fail_writes(lambda key: full)
+        self.fetched(1)
+        self.start()
+        self.clock.pump([1.0] * 30)
+        full = False
+        self.clock.pump([1.0] * 130)
+        full = True
+        self.fetched(*range(2, 30))
+        del tried[:]
+        self.exporter.wake()
+        self.clock.pump([1.0] * 8)
+        # At once, and after 1, 3 and 7 seconds.
+        self.assertEqual(len(tried), 4)
+
+    def test_what_is_saved_while_the_store_is_asked_is_written_next(self) -> None:
+        self.start()
+        answers: list[tuple[Deferred[Any], Any]] = []
+        unexported = self.memory.unexported
+
+        def late(limit: int) -> Deferred[Any]:
+            answer: Deferred[Any] = Deferred()
+            answers.append((answer, self.successResultOf(unexported(limit))))
+            return answer
+
+        self.patch(self.memory, "unexported", late)
+        self.exporter.wake()
+        self.fetched(1)
+        self.exporter.wake()
+        while answers:
+            waiting, answer = answers.pop()
+            waiting.callback(answer)
+            if not answer and self.files():
+                break
+        self.assertEqual(self.files(), self.names(1))
+
     def test_one_file_that_cannot_be_written_does_not_hold_up_others(self) -> None:
         bad = [key(0)]
         self.fail_writes(lambda key: key in bad)
@@ -258,17 +296,18 @@ class ExporterTests(FolderTestCase):
         self.assertEqual(self.files(), self.names(1))
 
     def test_page_by_page(self) -> None:
-        self.fetched(*range(450))
+        self.patch(exporter, "_PAGE", 20)
+        self.fetched(*range(45))
         self.start()
         self.exporter.stopService()
         shutil.rmtree(self.path)
         self.begin()
         self.start()
-        self.assertEqual(len(self.files()), 200)
+        self.assertEqual(len(self.files()), 20)
         self.clock.advance(0.5)
-        self.assertEqual(len(self.files()), 400)
+        self.assertEqual(len(self.files()), 40)
         self.clock.advance(0.5)
-        self.assertEqual(len(self.files()), 450)
+        self.assertEqual(len(self.files()), 45)
         self.assertEqual(self.store.calls.count("exports"), 3)
 
     def test_a_full_disk_in_the_walk(self) -> None:

@@ -250,6 +250,14 @@ class MissTests(LibraryCase):
             self.answer(b"x")
             self.assertEqual(self.successResultOf(asked), b"x")
 
+    def test_many_at_once_that_are_there(self) -> None:
+        """A bulk fetch: nothing of it counts as asked in vain."""
+        self.library = self.make(replace(LIMITS, look_ups_waiting=200))
+        asked = [self.ask(number) for number in range(200)]
+        for number in range(200):
+            self.answer(b"x", number)
+        self.assertEqual([self.successResultOf(each) for each in asked], [b"x"] * 200)
+
     def test_a_crawler(self) -> None:
         """Memory stays bounded, whatever is asked for."""
         self.library = self.make(replace(LIMITS, remembered_misses=50, misses_burst_all=10**6))

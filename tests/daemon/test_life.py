@@ -66,10 +66,10 @@ class DaemonTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_stopped_while_it_starts(self) -> None:
-        opening: Deferred[None] = Deferred()
+        opening: Deferred[None] = Deferred(lambda _: self.told.append("cancelled"))
         daemon = self.daemon(self.part("a", opening), self.part("b"))
         self.successResultOf(daemon.stopService())
-        self.assertEqual((self.told, self.words), (["+a", "-a"], []))
+        self.assertEqual((self.told, self.words), (["+a", "cancelled", "-a"], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_that_never_stops_or_breaks_keeps_nobody(self) -> None:

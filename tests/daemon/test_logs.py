@@ -165,7 +165,15 @@ class FormatTests(FolderTestCase):
         )
         self.assertEqual(fetched["message"], f"{'6b' * 20} fetched after 2 s (good)")
         self.assertEqual(interrupted["message"], f"{'6b' * 20} put back after 0.5 s")
+        self.assertIn(" failed after 1.235 s (", failed["message"])
+        self.assertIn("), and is tried again later: the tracker failed: ", failed["message"])
         self.assertEqual((interrupted["name"], interrupted["reason"]), (None, None))
+        named = Claim(b"k" * 20, Magnet.parse(f"magnet:?xt=urn:btih:{'6b' * 20}&dn=what+it+says"), 0, 0, 0.0)
+        log_ended(named, "gave_up", 1, FetchReport(reason="no peers"), None)
+        self.assertEqual(
+            json.loads(event_as_json(events[-1]))["message"],
+            f"{'6b' * 20} given up after 1 s (what it says): no peers",
+        )
         self.assertEqual(list(fetched)[4:], ["infohash", "outcome", "seconds", "name", "reason", "attempts"])
 
 

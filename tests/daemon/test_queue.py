@@ -165,7 +165,8 @@ class OrderTests(QueueCase):
             self.fetcher.succeed(number)
 
     def test_one_of_higher_priority_overtakes_those_claimed(self) -> None:
-        self.submit(*(job(n) for n in range(10)))
+        # More than are claimed at once.
+        self.submit(*(job(n) for n in range(40)))
         self.submit(job(50, 7), job(51, 3))
         self.fetcher.succeed(0)
         self.assertEqual(self.flying(), {key(50)})
@@ -176,11 +177,31 @@ class OrderTests(QueueCase):
 
     def test_also_while_the_store_is_being_asked(self) -> None:
         self.store.held["claim"] = []
-        self.submit(*(job(n) for n in range(10)))
+        self.submit(*(job(n) for n in range(40)))
+        claims = self.store.held["claim"]
+        # What the first answer brings is older, and fills the stock.
+        self.store.held["claim"] = [claims.pop]
+        claims.pop()()
+        self.assertEqual(self.flying(), {key(0)})
+        self.fetcher.succeed(0)
+        for number in range(1, 8):
+            self.fetcher.succeed(number)
         self.submit(job(50, 7))
-        self.store.release_held("claim")
-        self.fetcher.succeed(*(n for n in (0, 50) if key(n) in self.flying()))
-        self.assertIn(key(50), self.fetcher.order[:2])
+        self.submit(job(51, 3))
+        for waiting in self.store.held.pop("claim")[1:]:
+            waiting()
+        self.fetcher.succeed(8)
+        self.assertEqual(self.flying(), {key(50)})
+        self.fetcher.succeed(50)
+        self.assertEqual(self.flying(), {key(51)})
+
+    def test_one_whose_time_has_come_goes_by_its_priority(self) -> None:
+        self.submit(job(50, 7))
+        self.fetcher.fail(50)
+        self.submit(job(0), job(1), job(2))
+        self.clock.pump([1.0] * 62)
+        self.fetcher.succeed(0)
+        self.assertEqual(self.flying(), {key(50)})
 
     def test_few_are_claimed(self) -> None:
         self.submit(*(job(n) for n in range(100)))
@@ -442,6 +463,7 @@ class KilledTests(QueueCase):
         self.submit(job(1))
         self.clock.pump([10.0] * 100)
         self.assertEqual(self.successResultOf(self.memory.claim("other", 10, 60.0)), [])
+        self.assertEqual(self.store.calls.count("renew"), 10)
 
     def test_a_machine_that_slept(self) -> None:
         """Our leases have run out, so our own jobs are claimed once more: they are not fetched twice."""
@@ -454,6 +476,7 @@ class KilledTests(QueueCase):
         self.store.release_held("fetched")
         self.fetcher.succeed(2, 3)
         self.assertEqual([self.state(n) for n in (1, 2, 3)], ["fetched"] * 3)
+        self.assertEqual((self.flying(), len(self.fetcher.order)), (set(), 3))
 
 
 class FullDiskTests(QueueCase):

@@ -25,7 +25,9 @@ from functorrent.daemon.webhook import Webhook
 from functorrent.magnet import Magnet
 from functorrent.store.database import Database
 from functorrent.store.jobs import NewJob, Result
-from functorrent.testing import sample_info
+from functorrent.testing import sample_info, sample_magnet
+from tests.integration.harness.command import Command
+from tests.integration.harness.libtorrent_seeder import LibtorrentSeeder
 from tests.integration.test_https import make_certificate
 
 SECRET = b"a secret of the operator's"
@@ -200,6 +202,32 @@ async def test_at_least_once_across_restarts(reactor: Any, tmp_path: Path) -> No
             assert (len(receiver.got), run.told) == (count, [])
         finally:
             await run.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_daemon_that_is_killed(reactor: Any, tmp_path: Path, honest: LibtorrentSeeder) -> None:
+    """The whole daemon: killed while the receiver has the result, and started again."""
+    receiver = Receiver(None)
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET + b"\n")
+    info = sample_info(3_000, "for the hook")
+    magnet = sample_magnet(info, peers=[("127.0.0.1", honest.port)])
+    honest.add(info)
+    with serving(reactor, receiver) as url:
+        for life, magnets in enumerate(([magnet], [])):
+            twistd = ["-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "metafetch"]
+            options = ["--data", str(tmp_path / "data"), "--http=off", "--listen=off", "--allow-local"]
+            hook = ["--on-fetched", url, "--on-fetched-secret-file", str(secret)]
+            daemon = Command(reactor, [*twistd, *options, *hook, *magnets], 60, path=str(tmp_path))
+            try:
+                await until(reactor, lambda life=life: len(receiver.got) > life, 30)  # type: ignore[misc]
+            finally:
+                daemon.kill()
+                outcome = await daemon.ended
+            assert "Traceback" not in outcome.out + outcome.err, outcome
+    assert receiver.got[0] == receiver.got[1]
+    assert receiver.got[0][1] == sha1(info).hexdigest()
+    assert receiver.torrents[receiver.got[0][1]].endswith(b"4:info" + info + b"e")
 
 
 @pytest_twisted.ensureDeferred

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import sha1, sha256
@@ -21,7 +24,7 @@ from functorrent.wire.lenient import raw_span
 from functorrent.wire.metadata import MetadataRequest
 from tests.integration.harness.command import check_file, fetch
 from tests.integration.harness.opentracker import OpenTracker
-from tests.integration.harness.programs import Program
+from tests.integration.harness.programs import Program, require
 from tests.integration.harness.serving import Aria2Fetcher, LibtorrentFetcher, ServedStore
 
 Tracker = Callable[..., OpenTracker]
@@ -31,7 +34,8 @@ SIZES = (2_000, 2_000_000, 20_000_000)
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStore]:
-    store = ServedStore(tmp_path_factory.mktemp("served") / "store", [info_of(size) for size in SIZES])
+    infos = [info_of(size) for size in (*SIZES, 4_000_000)]
+    store = ServedStore(tmp_path_factory.mktemp("served") / "store", infos)
     yield store
     store.kill()
 
@@ -81,7 +85,7 @@ async def test_libtorrent_encrypted_only(reactor: Any, tmp_path: Path, served: S
     client.stop()
 
 
-@pytest.mark.parametrize("size", [2_000, 2_000_000])
+@pytest.mark.parametrize("size", [2_000, 2_000_000, 4_000_000])
 @pytest_twisted.ensureDeferred
 async def test_aria2(
     reactor: Any,
@@ -91,7 +95,7 @@ async def test_aria2(
     programs: list[Program],
     size: int,
 ) -> None:
-    """It learns of us from a tracker. (It takes a metadata_size over 8 MiB for none.)"""
+    """It learns of us from a tracker. Its own limit is 5 MiB ("Maximum length(5242880) exceeded")."""
     info = info_of(size)
     infohash = sha1(info).digest()
     tracker = opentracker(infohash)
@@ -102,6 +106,31 @@ async def test_aria2(
     torrent = client.torrent()
     begin, end = raw_span(torrent, b"info")
     assert torrent[begin:end] == info
+
+
+def test_transmission(tmp_path: Path) -> None:
+    """It learns of us from a tracker, too; see harness/transmission_fetch.py for its network."""
+    for program in ("transmission-daemon", "opentracker", "unshare", "ip"):
+        require(program)
+    network = ["unshare", "--net"]
+    if subprocess.run([*network, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs a network namespace of its own (root)")
+    # opentracker gives up root, and reads its whitelist below.
+    tmp_path.chmod(0o755)
+    module = "tests.integration.harness.transmission_fetch"
+    run = subprocess.run(
+        [*network, sys.executable, "-m", module, str(tmp_path), "40000"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        cwd=Path(__file__).parents[2],
+    )
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["there"], told
+    # Encrypted first, and then in plain.
+    assert told["stats"]["not_bittorrent"] >= 1 and told["stats"]["blocks"] >= 3, told
 
 
 @pytest.mark.parametrize("size", SIZES)

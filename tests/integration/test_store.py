@@ -61,12 +61,14 @@ async def test_many_at_once(reactor: Any, tmp_path: Path) -> None:
     # Closing finishes what was asked for before it.
     claimed = store.claim("w", 10, 60.0)
     closed = store.close()
+    closed_too = store.close()
     answers = await gatherResults(asked)
     assert [answer.key for each in answers for answer in each] == [hash_of(number) for number in range(900)]
     assert [claim.key for claim in await claimed] == [hash_of(number) for number in range(10)]
     for page in await gatherResults(pages):
         assert len(page.jobs) in (0, 10)
     await closed
+    await closed_too
     assert heard == [hash_of(number) for number in [*range(900), *range(10)]]
     assert threads == {threading.current_thread()}
     assert threading.enumerate() == before

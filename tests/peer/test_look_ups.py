@@ -230,6 +230,11 @@ class LookUpTests(LookUpCase):
         self.assertFalse(self.listener.expects(b"2" * 20))
         self.books.looking[0].callback(None)
         self.assertFalse(self.listener.expects(WANTED))
+        # Nor is one that has what it came for.
+        served = self.call()
+        self.books.looking[1].callback(INFO)
+        self.assertFalse(served.dropped)
+        self.assertFalse(self.listener.expects(WANTED))
 
     def test_a_fetch_that_takes_no_more(self) -> None:
         self.fetch.most = 0

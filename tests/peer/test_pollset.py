@@ -235,6 +235,21 @@ class PollSetTests(SynchronousTestCase):
             self.reactor.step()
         self.assertEqual([end.calls for end in ends], [["read"]] * 10)
 
+    def test_a_turn_ends_in_time_and_all_get_theirs(self) -> None:
+        self.patch(module, "_AT_ONCE", 2)
+        self.patch(module, "_TURN", 0.01)
+        ends = [self.end() for _ in range(10)]
+        for end in ends:
+            # 4 ms of work, and never done: its byte stays there.
+            end.on_read = lambda: self.reactor.advance(0.004)
+            end.other.send(b"x")
+        called = []
+        for _ in range(3):
+            self.reactor.step()
+            called.append(sum(len(end.calls) for end in ends))
+        self.assertEqual(called, [4, 8, 12], "some 10 ms each")
+        self.assertEqual({len(end.calls) for end in ends}, {1, 2}, "nobody twice before all had theirs")
+
     def test_closed(self) -> None:
         end = self.end()
         number = self.pollset.fileno()

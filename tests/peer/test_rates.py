@@ -38,12 +38,21 @@ class BucketTests(SynchronousTestCase):
             clock.advance(0.1)
         self.assertTrue(bucket.ready())
 
-    def test_given_back(self) -> None:
-        bucket = Bucket(Clock(), 1.0, 2)
-        drain(bucket)
-        for _ in range(5):
-            bucket.give_back()
-        self.assertEqual(drain(bucket), 2)
+    def test_owed(self) -> None:
+        """What is taken beyond what is there is paid first, within bounds."""
+        clock = Clock()
+        bucket = Bucket(clock, 1.0, 4)
+        self.assertTrue(bucket.ready())
+        for _ in range(6):
+            bucket.take()
+        clock.advance(2)
+        self.assertFalse(bucket.ready())
+        clock.advance(1)
+        self.assertTrue(bucket.ready())
+        for _ in range(100):
+            bucket.take()
+        clock.advance(5)
+        self.assertEqual(drain(bucket), 1)
 
 
 @implementer(ITurn)

@@ -165,6 +165,9 @@ class Network(MemoryReactorClock):
 class UdpPort:
     """One of our sockets; what is written goes to the tracker at that address, if there is one."""
 
+    #: As twisted.internet.udp.Port has it.
+    maxThroughput = 256 * 1024
+
     def __init__(self, network: Network, protocol: Any, interface: str) -> None:
         self.network = network
         self.protocol = protocol

@@ -84,6 +84,14 @@ class Learning(_Trackers):
         self.assertEqual(self.sink.found, [PEER])
         self.assertEqual((report.peers, report.trackers[0].status), (1, "timed_out"))
 
+    def test_also_where_its_name_is_gone(self) -> None:
+        UdpTracker(self.network)
+        self.find(UDP)
+        self.restart(later=7200)
+        self.names.table.clear()
+        report = self.successResultOf(self.find(UDP))
+        self.assertEqual((self.sink.found, report.trackers[0].status), ([PEER], "failed"))
+
     def test_but_not_what_is_older_than_a_day(self) -> None:
         UdpTracker(self.network)
         self.find(UDP)

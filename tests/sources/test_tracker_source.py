@@ -397,6 +397,34 @@ class Udp(_Trackers):
         [line] = self.successResultOf(self.find(f"udp://[{V6HOST}]:6969", number=2)).trackers
         self.assertIn("unreachable", str(line.error))
 
+    def test_a_burst_of_answers_does_not_hold_the_reactor(self) -> None:
+        """As a Port does: it takes datagrams while it has read less than its maxThroughput."""
+        self.find(UDP)
+        [port] = self.network.udp_ports
+        usual = port.maxThroughput
+        left = 1000
+
+        def turn() -> None:
+            nonlocal left
+            read = 0
+            while read < port.maxThroughput and left:
+                # Nobody's, and each takes 4 ms.
+                self.network.rightNow += 0.004
+                port.protocol.datagramReceived(b"x" * 20, (HOST, 6969))
+                read, left = read + 20, left - 1
+
+        turn()
+        self.assertEqual(left, 1000 - 8)
+        for _ in range(3):
+            self.network.advance(0)
+            self.assertEqual(port.maxThroughput, usual)
+            turn()
+        self.assertEqual(left, 1000 - 4 * 8)
+        # Closed in the middle of a turn: Twisted's -1 stays.
+        port.maxThroughput = -1
+        self.network.advance(0)
+        self.assertEqual(port.maxThroughput, -1)
+
     def test_a_full_buffer_is_a_lost_packet(self) -> None:
         self.find(UDP)
         port = self.network.udp_ports[0]

@@ -55,6 +55,38 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(store.counts())["queued"], 1)
         self.successResultOf(store.close())
 
+    def test_nobody_else_may_read_it(self) -> None:
+        """Trackers' URLs hold passkeys; one whose owner has made it readable stays so."""
+        before = os.umask(0)
+        self.addCleanup(os.umask, before)
+        store = self.successResultOf(open_store(None, Wall(), self.path))
+        self.successResultOf(store.submit([NewJob(magnet_of(1))]))
+        modes = {end: os.stat(self.path + end).st_mode & 0o777 for end in ("", "-wal", "-shm", ".lock")}
+        self.assertEqual(set(modes.values()), {0o600}, modes)
+        self.successResultOf(store.close())
+        os.chmod(self.path, 0o640)
+        self.successResultOf(store.open())
+        self.successResultOf(store.close())
+        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o640)
+
+    def test_it_cannot_be_made(self) -> None:
+        os.mkdir(self.path + ".d")
+        self.patch(os, "open", self.refuse(os.open))
+        path = os.path.join(self.path + ".d", "store")
+        reason = str(self.failureResultOf(open_store(None, Wall(), path), StoreError).value)
+        self.assertEqual(reason, f"the store ({path}) cannot be made: No space left on device")
+        self.assertEqual(os.listdir(self.path + ".d"), ["store.lock"])
+
+    def refuse(self, really: Any) -> Any:
+        """os.open that makes no file but a lock."""
+
+        def refusing(path: str, *args: Any) -> Any:
+            if path.endswith("store"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return really(path, *args)
+
+        return refusing
+
     def test_closed(self) -> None:
         """Nothing may be asked of it; to close it once more is harmless."""
         store = Database(None, Wall(), self.path)

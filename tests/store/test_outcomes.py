@@ -120,6 +120,14 @@ class FetchedTests(StoreCase):
         self.assertEqual((answer.key, answer.status), (w2, "fetched"))
         self.assertEqual(self.get(self.store.info_bytes(w1)), hybrid_info(2))
 
+    def test_told_by_the_other_infohash(self) -> None:
+        v1, v2 = hybrid_hashes(1)
+        self.submit(link(v1, v2))
+        self.claim()
+        self.assertTrue(self.failed(v2, START))
+        self.assertTrue(self.get(self.store.fetched("w", result_of(1, hybrid_info(1), key=v2))))
+        self.assertEqual((self.job(v1).status, self.job(v1).attempts), ("fetched", 2))
+
 
 class FailedTests(StoreCase):
     def test_waiting(self) -> None:

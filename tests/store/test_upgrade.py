@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Column, Connection, Integer, create_engine, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
 from twisted.trial.unittest import SynchronousTestCase
 
 from functorrent.errors import StoreCorrupt, StoreError, StoreTooNew
+from functorrent.store import transactions
 from functorrent.store.database import Database
 from functorrent.store.schema import metadata
+from functorrent.store.transactions import Transactions
 from functorrent.store.upgrade import upgrade
-from tests.store.bed import Wall, hash_of
+from tests.store.bed import StoreCase, Wall, hash_of, info_of
 
 
 def statements(connection: Connection) -> dict[str, str]:
@@ -105,8 +111,54 @@ def index_named(name: str) -> Any:
     return next(index for table in metadata.sorted_tables for index in table.indexes if index.name == name)
 
 
+class CopyTests(StoreCase):
+    """A later migration may have to copy a table, as SQLite alters most of one."""
+
+    def migrate(self, change: Callable[[Operations], None]) -> None:
+        """Open the store with a migration that does this."""
+
+        def changed(connection: Connection, where: str) -> None:
+            change(Operations(MigrationContext.configure(connection)))
+
+        self.patch(transactions, "upgrade", changed)
+        assert self.store._engine is not None
+        Transactions(self.store._engine, "here", []).prepare()
+
+    def test_what_refers_to_it_stays(self) -> None:
+        self.in_state(1, "fetched")
+        self.in_state(2, "waiting")
+        before = [self.job(number) for number in (1, 2)]
+
+        def copy(operations: Operations) -> None:
+            with operations.batch_alter_table("jobs", recreate="always") as table:
+                table.add_column(Column("new", Integer))
+
+        self.migrate(copy)
+        self.assertEqual([self.job(number) for number in (1, 2)], before)
+        self.assertEqual(self.get(self.store.info_bytes(hash_of(1))), info_of(1))
+        # And they are watched again.
+        assert self.store._engine is not None
+        with self.assertRaises(IntegrityError), self.store._engine.begin() as connection:
+            connection.execute(text("INSERT INTO infos VALUES (99, 'x')"))
+
+
 class RefusalTests(SynchronousTestCase):
     """Databases that are not ours to open."""
+
+    def test_a_step_that_loses_rows(self) -> None:
+        """It is found before the commit, and nothing of it stays."""
+        really = command.upgrade
+
+        def lose(config: Config, revision: str) -> None:
+            really(config, revision)
+            config.attributes["connection"].execute(text("INSERT INTO infos VALUES (99, 'x')"))
+
+        self.patch(command, "upgrade", lose)
+        self.assertIn("a row of infos", self.refused(StoreCorrupt))
+        engine = create_engine(f"sqlite:///{self.path}")
+        with engine.begin() as connection:
+            self.assertEqual(statements(connection), {})
+        engine.dispose()
 
     def setUp(self) -> None:
         self.path = os.path.abspath(self.mktemp())

@@ -207,8 +207,36 @@ class DeadlineTests(WebTestCase):
             self.clock.advance(1.0)
             connection.send(b"#")
         self.assertFalse(connection.closed)
-        self.clock.pump([1.0] * 25)
+        for _ in range(22):
+            self.clock.advance(1.0)
+            connection.send(b"#")
         self.problem(connection.answers()[0], 408)
+
+    def test_while_we_do_not_read_the_time_of_a_body_stands_still(self) -> None:
+        self.make_site({"web_body_time": 60.0, "web_body_buffer": 100, "web_batch": 1})
+        waiting: list[Deferred[object]] = []
+
+        def submit(jobs: object) -> Deferred[object]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.queue.submit = submit
+        line = infohash(1).encode() + b"\n"
+        connection = self.connect()
+        connection.send(request_bytes("POST", POST, line, {**TEXT, "Content-Length": "1000"}))
+        connection.send(line * 9)
+        self.assertEqual(connection.transport.producerState, "paused")
+        self.clock.pump([1.0] * 300)
+        self.assertFalse(connection.closed)
+        self.queue.submit = self.store.submit
+        while waiting:
+            waiting.pop().callback([])
+        self.clock.pump([1.0] * 15)
+        connection.send(b"#")
+        self.clock.pump([1.0] * 15)
+        connection.send(b"#" * (1000 - len(line) * 10 - 1))
+        self.clock.pump([0.0] * 5)
+        self.assertEqual(connection.answers()[0].status, 202)
 
     def test_who_does_not_read(self) -> None:
         connection = self.connect()
@@ -226,6 +254,8 @@ class DeadlineTests(WebTestCase):
     def test_no_timer_is_left(self) -> None:
         connection = self.connect()
         connection.send(request_bytes("GET", "/healthz"))
+        assert connection.channel is not None
+        connection.channel.pauseProducing()
         connection.hang_up()
         self.clock.pump([1.0] * 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -91,6 +91,7 @@ class OriginTests(WebTestCase):
         self.assertTrue(same_origin(b"https://a.example", b"a.example:443"))
         self.assertFalse(same_origin(b"https://a.example:1", b"a.example:2"))
         self.assertFalse(same_origin(b"https://", b""))
+        self.assertFalse(same_origin(b"https://%", b"%"))
 
 
 class TokenTests(WebTestCase):
@@ -259,17 +260,24 @@ class RateTests(WebTestCase):
         self.assertEqual(network_of("fe80::1%eth0"), network_of("fe80::2%eth0"))
 
     def test_too_many_connections(self) -> None:
-        self.make_site({"web_connections": 2})
-        busy = self.connect()
-        busy.send(b"GET /healthz HTTP/1.1\r\n")
-        idle = self.connect()
+        self.make_site({"web_connections": 3})
+        self.submit(infohash(1))
+        waiting, dawdling, idle = self.connect(), self.connect(), self.connect()
+        waiting.send(request_bytes("GET", f"/api/v1/magnets/{infohash(1)}?wait=60"))
+        dawdling.send(b"GET /healthz HTTP/1.1\r\n")
         idle.send(request_bytes("GET", "/healthz"))
-        third = self.connect()
-        self.assertIsNotNone(third.channel, "the idle one gives way")
-        self.assertTrue(idle.transport.aborted)
-        self.assertFalse(busy.transport.aborted)
+        self.assertIsNotNone(self.wait_too().channel, "the idle one gives way first")
+        self.assertEqual([one.transport.aborted for one in (waiting, dawdling, idle)], [False, False, True])
         idle.hang_up()
-        third.send(b"G")
-        self.assertIsNone(Connection(self.site).channel)
-        busy.hang_up()
-        self.assertIsNotNone(Connection(self.site).channel)
+        self.assertIsNotNone(self.wait_too().channel, "then the one that dawdles")
+        self.assertEqual([one.transport.aborted for one in (waiting, dawdling)], [False, True])
+        dawdling.hang_up()
+        self.assertIsNone(self.connect().channel, "but none that has a request")
+        waiting.hang_up()
+        self.assertIsNotNone(self.connect().channel)
+
+    def wait_too(self) -> Connection:
+        connection = self.connect()
+        if connection.channel is not None:
+            connection.send(request_bytes("GET", f"/api/v1/magnets/{infohash(1)}?wait=60"))
+        return connection

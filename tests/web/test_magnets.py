@@ -93,10 +93,10 @@ class PostTextTests(WebTestCase):
             return self.store.submit(jobs)
 
         self.queue.submit = submit
-        answer = self.post("\n".join(infohash(number) for number in range(1000)))
-        self.assertEqual(sizes, [3] * 333 + [1])
+        answer = self.post("\n".join(infohash(number) for number in range(100)))
+        self.assertEqual(sizes, [3] * 33 + [1])
         self.assertEqual(
-            [row["infohash"] for row in answer.json["accepted"]], [infohash(n) for n in range(1000)]
+            [row["infohash"] for row in answer.json["accepted"]], [infohash(n) for n in range(100)]
         )
 
     def test_too_large(self) -> None:
@@ -123,9 +123,8 @@ class PostTextTests(WebTestCase):
             self.queue.submit = lambda jobs, answers=answers: answers.pop(0)(jobs)
             answer = self.post("\n".join(infohash(number) for number in range(4)))
             told = self.problem(answer, status, words)
-            if status == 503:
-                self.assertEqual(told["accepted_lines"], 2)
-                self.assertIn("retry-after", answer.headers)
+            self.assertEqual(told["accepted_lines"], 2)
+            self.assertEqual("retry-after" in answer.headers, status == 503)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_no_faster_than_the_store(self) -> None:

@@ -38,6 +38,13 @@ class StatsTests(WebTestCase):
         self.problem(answer, 503, "The queue stands still. The store does not answer: another process has it")
         self.assertIn("retry-after", answer.headers)
 
+    def test_why_it_is_not_ready_is_not_for_everybody(self) -> None:
+        self.make_site(health=lambda: ["/data is full."], token="a-token-of-the-tests")
+        told = self.problem(self.ask("GET", "/readyz"), 503, "with its token")
+        self.assertNotIn("/data", told["detail"])
+        headers = {"Authorization": "Bearer a-token-of-the-tests"}
+        self.problem(self.ask("GET", "/readyz", headers=headers), 503, "/data is full.")
+
     def test_ready(self) -> None:
         self.assertEqual(self.ask("GET", "/readyz").json, {"status": "ready"})
 

@@ -13,15 +13,42 @@ from twisted.internet.protocol import DatagramProtocol
 
 #: Largest datagram taken: 1000 peers over IPv4 are 6 KB, over IPv6 18.
 _MAX_DATAGRAM = 20 * 1024
+#: Seconds for which datagrams are taken in one turn of the reactor. Twisted takes 256 KiB: the peers of
+#: thousands of answers, each dialed at once, held the reactor for up to 180 ms.
+_TURN = 0.025
 #: Errors of sending that are a full buffer, so as good as a lost packet.
 _LOST = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EINTR))
 
 
 class _Receiver(DatagramProtocol):
-    noisy = False
+    """Hands datagrams on, and makes its port leave the rest for the next turn when a turn has lasted."""
 
-    def __init__(self, received: Callable[[bytes, Any], None]) -> None:
-        self.datagramReceived = received  # type: ignore[assignment]
+    noisy = False
+    port: Any = None
+
+    def __init__(self, reactor: Any, received: Callable[[bytes, Any], None]) -> None:
+        self._reactor = reactor
+        self._received = received
+        #: When this turn ends; None between turns.
+        self._end: float | None = None
+        self._usual = 0
+
+    def datagramReceived(self, data: bytes, addr: Any) -> None:
+        self._received(data, addr)
+        now = self._reactor.seconds()
+        if self._end is None:
+            self._end = now + _TURN
+            self._usual = self.port.maxThroughput
+            self._reactor.callLater(0, self._next_turn)
+        elif now >= self._end:
+            # What a port looks at before it takes the next one.
+            self.port.maxThroughput = 0
+
+    def _next_turn(self) -> None:
+        self._end = None
+        # -1: it is closed.
+        if self.port.maxThroughput == 0:
+            self.port.maxThroughput = self._usual
 
 
 class UdpSockets:
@@ -55,8 +82,9 @@ class UdpSockets:
         return None
 
     def _listen(self, v6: bool) -> Callable[[bytes, tuple[str, int]], Any]:
-        protocol, interface = _Receiver(self._received), "::" if v6 else ""
+        protocol, interface = _Receiver(self._reactor, self._received), "::" if v6 else ""
         port = self._reactor.listenUDP(0, protocol, interface=interface, maxPacketSize=_MAX_DATAGRAM)
+        protocol.port = port
         self._ports.append(port)
         try:
             handle = port.getHandle()

@@ -67,8 +67,8 @@ class Command(ProcessProtocol):
         self._look()
         return waiting
 
-    def signal(self, name: str) -> None:
-        """Send it a signal, as "INT"."""
+    def signal(self, name: str | int) -> None:
+        """Send it a signal, as "INT" or signal.SIGUSR1."""
         try:
             self.process.signalProcess(name)
         except ProcessExitedAlready:
