@@ -46,7 +46,14 @@ class ExtendingTests(SynchronousTestCase):
     def test_the_page_has_its_files(self) -> None:
         self.assertEqual(
             sorted(self.files),
-            ["functorrent/plugins/directory.py", "functorrent/plugins/upload_only.py", "test_plugins.py"],
+            [
+                "functorrent/plugins/directory.py",
+                "functorrent/plugins/journal.py",
+                "functorrent/plugins/upload_only.py",
+                # The outlet's and its test are tried by tests/test_ops_docs.py.
+                "test_journal.py",
+                "test_plugins.py",
+            ],
         )
 
     def test_plugins_are_found(self) -> None:

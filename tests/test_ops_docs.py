@@ -23,13 +23,8 @@ from tests.daemon.fakes import Wall
 from tests.daemon.test_telemetry import Store
 
 DOCS = Path(__file__).parent.parent / "docs"
-#: Where the sections may stand.
-PAGES = [
-    path
-    for path in (DOCS / "parts" / "ops.md", DOCS / "operating.md", DOCS / "extending.md")
-    if path.exists()
-]
-TEXT = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+PAGES = ("metrics.md", "webhook.md", "extending.md")
+TEXT = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in PAGES)
 DASHBOARD = DOCS / "grafana" / "metafetch.json"
 _FILE = re.compile(r"<!-- file: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 _NAME = re.compile(r"\b(?:metafetch|process)_[a-z0-9_]+")
@@ -100,7 +95,7 @@ class MetricsTests(SynchronousTestCase):
 
 
 class ExampleTests(SynchronousTestCase):
-    """The page's files, written to a folder of their own that is put on the path."""
+    """The pages' files, written to a folder of their own that is put on the path."""
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()

@@ -1,4 +1,4 @@
-"""`Telemetry`: the numbers that a person on call looks at. What each means: docs/operating.md.
+"""`Telemetry`: the numbers that a person on call looks at. What each means: docs/metrics.md.
 
 Labels are words of ours alone (outcomes, states, schemes, routes): a stranger's string in a label would
 make as many series as he likes. Nothing here waits: what the store knows is asked every few seconds, and

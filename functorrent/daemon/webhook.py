@@ -1,6 +1,6 @@
 """The built-in outlet: POSTs each result as JSON to one URL (``--on-fetched``), signed where it has a secret.
 
-The format is a contract: docs/operating.md. The URL is the operator's own, so the address guard has no say;
+The format is a contract: docs/webhook.md. The URL is the operator's own, so the address guard has no say;
 certificates are verified, redirects are not followed.
 """
 
