@@ -9,6 +9,7 @@ import atexit
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.python import usage
@@ -86,6 +87,7 @@ def makeService(options: Options) -> MultiService:
     clock: Any = reactor
     # The epoll reactor's seconds() is time.time: a step of the system clock would fire every deadline.
     clock.seconds = time.monotonic
+    clock.stop = _stop_once(clock.stop)
 
     def gave_up(words: str) -> None:
         Logger().critical("metafetch cannot start: {words}", words=words)
@@ -99,6 +101,22 @@ def makeService(options: Options) -> MultiService:
         return Composition(clock, _WallClock(), options, gave_up, os.environ, server).service()
     except (OutputError, UsageError) as error:
         _refuse(str(error))
+
+
+def _stop_once(stop: Callable[[], None]) -> Callable[[], None]:
+    """`stop` of a reactor, which leaves one that stops already alone.
+
+    Twisted calls it for each signal, and would log a traceback for the second: an impatient Ctrl-C.
+    """
+    from twisted.internet.error import ReactorNotRunning
+
+    def stop_once() -> None:
+        try:
+            stop()
+        except ReactorNotRunning:
+            pass
+
+    return stop_once
 
 
 def _leave_as_failed() -> None:

@@ -80,6 +80,24 @@ class PluginTests(FolderTestCase):
         self.assertTrue(said.startswith("metafetch: "), said)
         self.assertEqual(said.count("\n"), 1)
 
+    def test_a_second_signal_changes_nothing(self) -> None:
+        data = os.path.join(self.folder(), "data")
+        said = python(
+            "from functorrent.tap import Options, makeService\n"
+            "options = Options()\n"
+            f"options.parseOptions(['--data', {data!r}])\n"
+            "service = makeService(options)\n"
+            "from twisted.internet import reactor\n"
+            "from twisted.logger import globalLogPublisher, formatEvent\n"
+            "globalLogPublisher.addObserver(lambda event: print(formatEvent(event)))\n"
+            "for handler in (reactor.sigTerm, reactor.sigTerm, reactor.sigInt):\n"
+            "    reactor.callWhenRunning(handler, 15)\n"
+            "reactor.run()"
+        )
+        self.assertEqual(said.count("shutting down"), 3, said)
+        self.assertNotIn("Traceback", said)
+        self.assertNotIn("while calling", said)
+
     def test_the_service(self) -> None:
         data = os.path.join(self.folder(), "data")
         said = python(

@@ -11,6 +11,7 @@ from functorrent.limits import DEFAULT_LIMITS
 from functorrent.metainfo.torrent import torrent_bytes
 from functorrent.store.jobs import STATES, Job, JobQuery, Page
 from functorrent.store.magnets import whole
+from functorrent.store.packing import plain
 from functorrent.store.rows import JOB_COLUMNS, SELECT_JOBS, job_of
 from functorrent.store.schema import (
     HAS_V2,
@@ -71,7 +72,7 @@ def listing(connection: Connection, query: JobQuery) -> Page:
         # So many digits that fit are no word of a name; and what the index found is not to be walked for.
         walk = walk and not (few and len(query.infohash) >= _SURELY)
     if query.text and walk:
-        wanted.append(jobs.c.folded.contains(query.text.casefold(), autoescape=True))
+        wanted.append(jobs.c.folded.contains(plain(query.text).casefold(), autoescape=True))
     end = None
     # What a page may look at is bounded, and the cursor goes on behind it. Mostly a short walk is enough.
     search = DEFAULT_LIMITS.store_search

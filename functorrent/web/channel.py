@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.web.http import HTTPChannel
 
+from functorrent.errors import QueueClosed
 from functorrent.web.problems import PROBLEM_JSON, Problem
 from functorrent.web.request import SECURITY_HEADERS, to_json
 
@@ -168,11 +169,24 @@ class Channel(HTTPChannel):
                 self._paused_at = now
                 self._networkProducer.pauseProducing()
 
+    def wind_up(self) -> None:
+        """The site closes: hang up where no request has begun, and read no more of a body."""
+        if self.phase is IDLE or (self.phase is HEADERS and self._silent):
+            self.abort()
+        elif self.phase is BODY:
+            # Its answer says how much of it was accepted.
+            self.requests[-1].body.fail(QueueClosed("the daemon is stopping"))
+
     def abort(self) -> None:
         """Hang up, whatever is under way."""
         self.phase = CLOSING
         transport: Any = self.transport
         transport.abortConnection()
+
+    @property
+    def _silent(self) -> bool:
+        """Whether nothing of a next request has come."""
+        return not (self._receivedHeaderSize or self._buffer)
 
     # -- deadlines -----------------------------------------------------------------------------
 
@@ -194,7 +208,7 @@ class Channel(HTTPChannel):
         if self.phase is IDLE:
             self.loseConnection()
         elif self.phase is HEADERS:
-            if self._receivedHeaderSize or self._buffer:
+            if not self._silent:
                 self._refuse(Problem(408, "The request's headers did not come in time."))
             else:
                 self.loseConnection()

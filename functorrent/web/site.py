@@ -47,7 +47,7 @@ def make_site(context: WebContext) -> WebSite:
     openapi_routes(app, context)
     for add_routes in context.pages:
         add_routes(app, context)
-    return WebSite(context, app, doors, hub)
+    return WebSite(context, app, doors, hub, waiters)
 
 
 class WebSite(Site):
@@ -56,13 +56,16 @@ class WebSite(Site):
     noisy = False
     requestFactory: Any = WebRequest
 
-    def __init__(self, context: WebContext, app: Klein, doors: Doors, hub: EventHub) -> None:
+    def __init__(
+        self, context: WebContext, app: Klein, doors: Doors, hub: EventHub, waiters: Waiters
+    ) -> None:
         # Twisted's one idle time is off: Channel has its own.
         Site.__init__(self, app.resource(), timeout=None, reactor=context.clock)
         self.clock = context.clock
         self.limits = context.limits
         self.doors = doors
         self.hub = hub
+        self._waiters = waiters
         self.deadlines = Deadlines(context.clock)
         self.closing = False
         self._answered = context.answered
@@ -114,12 +117,13 @@ class WebSite(Site):
 
     def close(self, patience: float) -> Deferred[None]:
         """End the streams and idle connections now, the others when they are answered or `patience` seconds
-        are over. The Deferred fires when none is left."""
+        are over. Who waits for a job is answered, and no more is read of a body. The Deferred fires when
+        none is left."""
         self.closing = True
         self.hub.close()
+        self._waiters.close()
         for channel in list(self._channels):
-            if channel.phase is IDLE:
-                channel.abort()
+            channel.wind_up()
         done: Deferred[None] = Deferred()
         self._closed = done
         if not self._channels:

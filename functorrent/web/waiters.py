@@ -25,6 +25,7 @@ class Waiters:
         self._store = context.store
         self._most = context.limits.web_waiters
         self._waiting: dict[bytes, list[Deferred[None]]] = {}
+        self._closed = False
         #: How many wait now.
         self.count = 0
         context.store.watch(self._changed)
@@ -35,7 +36,7 @@ class Waiters:
         Raises a Problem (429) when too many wait already.
         """
         job: Job | None = await shielded(self._store.job(key))
-        if job is None or job.status not in PENDING or not seconds:
+        if job is None or job.status not in PENDING or not seconds or self._closed:
             return job
         if self.count >= self._most:
             raise Problem(429, "Too many requests wait for magnets already.", retry_after=5)
@@ -60,6 +61,13 @@ class Waiters:
             waiting.remove(done)
             if not waiting:
                 del self._waiting[own]
+
+    def close(self) -> None:
+        """Time is up for all, also for those that come later."""
+        self._closed = True
+        for waiting in list(self._waiting.values()):
+            for done in list(waiting):
+                _fire(done)
 
     def _changed(self, jobs: Sequence[Job]) -> None:
         if not self._waiting:

@@ -98,6 +98,13 @@ class PageTests(StoreCase):
         ):
             self.assertEqual(self.listed(text=text), [hash_of(number) for number in found], text)
 
+    def test_by_what_no_database_takes(self) -> None:
+        """NUL ends a pattern of SQLite's, which then fits every name; it is kept as another character."""
+        self.submit(magnet_of(1, "&dn=a%00bc"), magnet_of(2, "&dn=other"), 3)
+        self.assertEqual(self.listed(text="\0\0\0"), [])
+        self.assertEqual(self.listed(text="A\0B"), [hash_of(1)])
+        self.assertEqual(self.listed(text="oth\ud800"), [])
+
     def test_a_search_is_bounded(self) -> None:
         """It looks at so many jobs for each page, which may come short, and goes on behind them."""
         self.patch(reading, "DEFAULT_LIMITS", limits(store_search=10))

@@ -340,6 +340,38 @@ class ClosingTests(WebTestCase):
         self.successResultOf(closed)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_connections_that_have_sent_nothing_go_at_once(self) -> None:
+        """Browsers open some ahead."""
+        silent = self.connect()
+        closed = self.site.close(3.0)
+        self.assertTrue(silent.transport.aborted)
+        silent.hang_up()
+        self.successResultOf(closed)
+
+    def test_a_body_that_is_still_coming_is_answered(self) -> None:
+        """What was accepted is told, and the rest not waited for."""
+        busy = self.connect()
+        lines = b"".join(infohash(number).encode() + b"\n" for number in range(3))
+        head = request_bytes("POST", POST, None, {**TEXT, "Content-Length": "1000000"})
+        busy.send(head + lines)
+        self.site.close(3.0)
+        [answer] = busy.answers()
+        self.problem(answer, 503, "stopping")
+        self.assertEqual(answer.json["accepted_lines"], 0)
+        self.assertTrue(busy.closed)
+
+    def test_who_waits_is_answered(self) -> None:
+        [key] = self.submit(infohash(1))
+        waiting = self.connect()
+        waiting.send(request_bytes("GET", f"{POST}/{key}?wait=60"))
+        self.assertEqual(waiting.received, b"")
+        closed = self.site.close(3.0)
+        [answer] = waiting.answers()
+        self.assertEqual((answer.status, answer.json["status"]), (200, "queued"))
+        waiting.hang_up()
+        self.successResultOf(closed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_patience_ends(self) -> None:
         busy = self.connect()
         self.queue.submit = lambda jobs: Deferred()
