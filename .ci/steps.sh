@@ -112,8 +112,12 @@ run_trial() { # VENV
     folder=$(mktemp -d "$WORK/trial.XXXXXX")
     timeout 300 "$1/bin/python" -m twisted.trial --temp-directory "$folder/t" --reporter=text tests \
         2>&1 | tee "$folder/log" | tail -n 60
+    ran_enough "$folder/log"
+}
+
+ran_enough() { # LOG
     local ran
-    ran=$(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$folder/log")
+    ran=$(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$1")
     if [ "${ran:-0}" -lt 100 ]; then
         echo "trial ran only ${ran:-no} tests" >&2
         return 1
@@ -160,6 +164,7 @@ step_readme() {
         }
         tail -n 5 "$WORK/command.log"
     done <"$WORK/commands.sh"
+    ran_enough "$WORK/command.log"
 }
 
 # The oldest versions that setup.cfg claims.
