@@ -308,6 +308,8 @@ class JobQueue(Service):
         elif self._saver.overfull:
             # It is fetched once more when the store can take it.
             self._put_back(claim, seconds)
+        elif not outcomes.is_of(claim, result):
+            self._note(claim, seconds, outcomes.other_torrent(result), True, None, False)
         else:
             self._fetched(claim, seconds, result)
 

@@ -195,10 +195,10 @@ def _succeed(writes: _Writes, job: _Job, call: Success) -> bool:
     result = call.result
     info = result.info_bytes
     name = plain(result.name) or job.name
-    # A hybrid's other infohash, so that a magnet that has only that one finds it.
+    # A hybrid's other infohash, so that a magnet that has only that one finds it. The one that a magnet
+    # gave may be a lie, under which the torrent whose it is would be taken for this one.
     if len(result.key) == V1_LENGTH:
-        if job.infohash_v2 is None and b"12:meta versioni2e" in info:
-            job.infohash_v2 = sha256(info).digest()
+        job.infohash_v2 = sha256(info).digest() if b"12:meta versioni2e" in info else None
     elif job.infohash is None and b"6:pieces" in info:
         job.infohash = sha1(info).digest()
     _leave(writes, job, FETCHED)

@@ -94,7 +94,7 @@ def _round(
     for number in todo:
         new_job = new_jobs[number]
         magnet = new_job.magnet
-        known = index.get(magnet.infohash or b"") or index.get(magnet.infohash_v2 or b"")
+        known = index.get(magnet.infohash or b"") or _of_v2(index, magnet)
         if known is None:
             known = _new(work, new_job)
             made.append((number, known))
@@ -122,6 +122,14 @@ def _round(
     if lost:
         left += [number for number, known in joined if known.key in lost]
     return sorted(left)
+
+
+def _of_v2(index: dict[bytes, _Known], magnet: Magnet) -> _Known | None:
+    """The job of the magnet's v2 infohash; none where that has another v1: it is another torrent."""
+    known = index.get(magnet.infohash_v2 or b"")
+    if known is None or None in (magnet.infohash, known.infohash) or magnet.infohash == known.infohash:
+        return known
+    return None
 
 
 def _look_up(work: Work, wanted: Iterable[Magnet]) -> dict[bytes, _Known]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -19,7 +20,7 @@ from functorrent.limits import Limits
 from functorrent.magnet import Magnet
 from functorrent.store.jobs import Job, NewJob
 from functorrent.testing.store import memory_store
-from tests.daemon.bed import Flaky, ScriptedFetcher, Wall, info, job, key, magnet
+from tests.daemon.bed import Flaky, ScriptedFetcher, Wall, info, job, key, magnet, text
 
 DAY = 86_400.0
 TRACKER = "udp://tracker.example:6969"
@@ -276,6 +277,20 @@ class RetryTests(QueueCase):
         assert found is not None
         assert found.report is not None
         self.assertEqual((found.status, found.report["reason"]), ("gave_up", "v2 alone"))
+
+    def test_a_v2_job_takes_no_other_torrent(self) -> None:
+        """A later magnet may add a v1 infohash to it, and any to any."""
+        honest, other = sha256(info(1)).digest(), b"\xcd" * 32
+        for number, v2 in ((1, honest), (2, other)):
+            v2_text = f"xt=urn:btmh:1220{v2.hex()}"
+            self.submit(NewJob(Magnet.parse(f"magnet:?{v2_text}")))
+            self.submit(NewJob(Magnet.parse(f"{text(number)}&{v2_text}")))
+            self.fetcher.succeed(number)
+        found = [self.successResultOf(self.memory.job(v2)) for v2 in (honest, other)]
+        self.assertEqual([each.status for each in found], ["fetched", "gave_up"])
+        self.assertIn("another torrent", found[1].report["reason"])
+        self.assertIsNone(self.successResultOf(self.memory.info_bytes(other)))
+        self.assertEqual(self.ends[-1], (other, "gave_up", None))
 
     def test_a_bug_is_logged_and_tried_again(self) -> None:
         self.submit(job(1))

@@ -102,6 +102,20 @@ class FetchedTests(StoreCase):
         self.assertEqual(one, Delivery(one.number, "hook", hash_of(1), 0))
         self.assertEqual(len(self.get(self.store.deliveries("mail", 9))), 1)
 
+    def test_a_false_v2_infohash_is_dropped(self) -> None:
+        """A magnet may say anything; whose infohash that is must not be told that it is fetched."""
+        v1, v2 = hybrid_hashes(1)
+        _, w2 = hybrid_hashes(2)
+        self.submit(link(hash_of(3), v2), link(v1, w2))
+        self.claim()
+        self.assertTrue(self.get(self.store.fetched("w", result_of(3))))
+        self.assertTrue(self.get(self.store.fetched("w", result_of(1, hybrid_info(1), key=v1))))
+        self.assertEqual(
+            (self.job(3).infohash_v2, self.job(v2).key, self.job(v2).infohash_v2), (None, v1, v2)
+        )
+        [answer] = self.submit(link(None, w2))
+        self.assertEqual((answer.key, answer.created), (w2, True))
+
     def test_a_hybrid_is_found_by_its_other_infohash(self) -> None:
         """Only the info dictionary says that it is one; then a magnet with the other fetches nothing."""
         v1, v2 = hybrid_hashes(1)

@@ -210,3 +210,14 @@ class HybridTests(StoreCase):
         [answer] = self.submit(link(self.v1, self.v2))
         self.assertEqual((answer.key, answer.created), (self.v1, False))
         self.assertEqual((self.job(self.v1).key, self.job(self.v2).key), (self.v1, self.v2))
+
+    def test_another_v1_is_another_torrent(self) -> None:
+        """Else a magnet with somebody's v2 infohash would be told that it is fetched, and never be."""
+        self.submit(link(self.v1, self.v2))
+        answers = self.submit(link(hash_of(5), self.v2), link(hash_of(6), self.v2))
+        self.assertEqual(
+            [(answer.key, answer.created) for answer in answers], [(hash_of(5), True), (hash_of(6), True)]
+        )
+        self.assertEqual(self.job(self.v2).key, self.v1)
+        [answer] = self.submit(link(None, self.v2))
+        self.assertEqual((answer.key, answer.created), (self.v1, False))
