@@ -39,12 +39,18 @@ def load_token(path: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            others = stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077
-            data = file.read(LONGEST + 2)
+        # A pipe that nobody writes to must not hold the start.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            data = os.read(descriptor, LONGEST + 2) if stat.S_ISREG(mode) else b""
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise UsageError(f"--token-file {path}: cannot be read: {error.strerror}") from None
-    if others & 0o007:
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"--token-file {path}: this is no file")
+    if mode & 0o007:
         raise UsageError(f"--token-file {path}: everybody can read or write it; chmod 600 it")
     token = data.split(b"\n", 1)[0].strip()
     if not SHORTEST <= len(token) <= LONGEST:

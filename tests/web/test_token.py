@@ -52,6 +52,12 @@ class TokenFileTests(FolderTestCase):
             error = self.assertRaises(UsageError, load_token, self.path(b"0123456789abcdef", mode))
             self.assertIn("chmod 600", str(error))
 
+    def test_a_pipe_does_not_hold_the_start(self) -> None:
+        path = self.path()
+        os.mkfifo(path, 0o600)
+        error = self.assertRaises(UsageError, load_token, path)
+        self.assertIn("this is no file", str(error))
+
     def test_no_folder(self) -> None:
         error = self.assertRaises(UsageError, load_token, os.path.join(self.folder(), "none", "token"))
         self.assertIn("No such file", str(error))
