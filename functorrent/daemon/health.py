@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.logger import Logger
 
 
@@ -28,6 +30,36 @@ class Health:
     def sentences(self) -> list[str]:
         """What is wrong now; empty where nothing is."""
         return list(self._troubles.values())
+
+
+class Passing:
+    """A trouble that nobody tries again by himself: told until it goes well, or `seconds` have passed.
+
+    Who is refused may stay away while /readyz says no, and then nothing would ever show that all is well.
+    """
+
+    def __init__(self, clock: Any, health: Health, part: str, seconds: float = 60.0) -> None:
+        self._clock = clock
+        self._health = health
+        self._part = part
+        self._seconds = seconds
+        self._timer: Any = None
+
+    def ill(self, words: str) -> None:
+        """It has failed."""
+        self._cancel()
+        self._health.ill(self._part, words)
+        self._timer = self._clock.callLater(self._seconds, self.well)
+
+    def well(self) -> None:
+        """It went well, or long ago it did not."""
+        self._cancel()
+        self._health.well(self._part)
+
+    def _cancel(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
 
 class Backoff:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from functorrent.daemon import outcomes
-from functorrent.daemon.health import Health
+from functorrent.daemon.health import Health, Passing
 from functorrent.daemon.interfaces import IQueue
 from functorrent.daemon.retry import next_attempt
 from functorrent.daemon.saver import Saver, Unsaved
@@ -105,6 +105,7 @@ class JobQueue(Service):
         self._limits = limits
         self._lease = max(_LEAST_LEASE, 2 * settings.timeout)
         size = max(_LEAST_STOCK, settings.jobs // 2)
+        self._refusing = Passing(clock, health, "taking magnets")
         self._saver = Saver(clock, health, limits.max_unsaved, limits.max_unsaved_bytes, self._wake)
         self._stock = Stock(
             clock, wall, store, health, worker, size, self._lease, self._wake, self._is_known
@@ -148,6 +149,7 @@ class JobQueue(Service):
             return self._stopped or succeed(None)
         Service.stopService(self)
         self._open = False
+        self._refusing.well()
         self._stock.stop()
         self._batch.cancel()
         self._stopped = Deferred.fromCoroutine(self._stop())
@@ -176,11 +178,17 @@ class JobQueue(Service):
             return fail(_closed())
         jobs = list(jobs)
         if not self._further:
-            return self._store.submit(jobs).addCallback(self._submitted, jobs)
-        # A second magnet of each torrent, for the store keeps the first one as it was given.
-        pairs = [each for job in jobs for each in (job, self._further_of(job))]
-        submitted = self._store.submit(pairs).addCallback(lambda answers: answers[::2])
-        return submitted.addCallback(self._submitted, jobs)
+            submitted = self._store.submit(jobs)
+        else:
+            # A second magnet of each torrent, for the store keeps the first one as it was given.
+            pairs = [each for job in jobs for each in (job, self._further_of(job))]
+            submitted = self._store.submit(pairs).addCallback(lambda answers: answers[::2])
+        return submitted.addCallbacks(self._submitted, self._refused, callbackArgs=(jobs,))
+
+    def _refused(self, failure: Failure) -> Failure:
+        if failure.check(StoreError) and self._open:
+            self._refusing.ill(f"magnets are not taken: {failure.value}")
+        return failure
 
     def _further_of(self, job: NewJob) -> NewJob:
         magnet = job.magnet
@@ -191,6 +199,7 @@ class JobQueue(Service):
         return NewJob(further, job.priority)
 
     def _submitted(self, answers: list[Submitted], jobs: Sequence[NewJob]) -> list[Submitted]:
+        self._refusing.well()
         highest: int | None = None
         for answer, job in zip(answers, jobs, strict=True):
             if answer.queued:

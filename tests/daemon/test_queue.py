@@ -14,7 +14,7 @@ from functorrent.daemon import retry
 from functorrent.daemon.health import Health
 from functorrent.daemon.interfaces import IQueue
 from functorrent.daemon.queue import JobQueue
-from functorrent.errors import NotAnInfoDictionary, QueueClosed, UsageError
+from functorrent.errors import NotAnInfoDictionary, QueueClosed, StoreFull, UsageError
 from functorrent.fetch.report import FetchReport
 from functorrent.limits import Limits
 from functorrent.magnet import Magnet
@@ -544,6 +544,27 @@ class FullDiskTests(QueueCase):
         self.store.broken.clear()
         self.clock.advance(1)
         self.assertEqual(self.state(1), "waiting")
+
+    def test_magnets_that_are_refused(self) -> None:
+        self.store.broken.add("submit")
+        self.failureResultOf(self.queue.submit([job(1)]), StoreFull)
+        [words] = self.queue.health()
+        self.assertIn("magnets are not taken: no space is left for the store", words)
+        self.store.broken.clear()
+        self.submit(job(1))
+        self.assertEqual((self.flying(), self.queue.health()), ({key(1)}, []))
+
+    def test_magnets_that_were_refused_and_are_not_submitted_again(self) -> None:
+        self.store.broken.add("submit")
+        self.failureResultOf(self.queue.submit([job(1)]), StoreFull)
+        self.clock.advance(30)
+        self.failureResultOf(self.queue.submit([job(1)]), StoreFull)
+        self.clock.advance(59)
+        self.assertEqual(len(self.queue.health()), 1)
+        self.clock.advance(1)
+        self.assertEqual(self.queue.health(), [])
+        self.failureResultOf(self.queue.submit([job(1)]), StoreFull)
+        self.stop()
 
     def test_nothing_can_be_claimed(self) -> None:
         self.store.broken.add("claim")
