@@ -35,7 +35,7 @@ from functorrent.store.database import Database
 from functorrent.store.files import TorrentFolder
 
 if TYPE_CHECKING:
-    from functorrent.daemon.interfaces import IIntake, IOutlet
+    from functorrent.daemon.interfaces import IIntake, IOutlet, IQueue
     from functorrent.interfaces import IWallClock
 
 #: The store, in --data.
@@ -161,7 +161,7 @@ class Composition:
             _part(self.outlets, 3.5),
         ]
         if self._values["http"] != "off":
-            parts.append(self._http(self._values["http"]))
+            parts.append(self._intake(self._http(self._values["http"]), 4.0))
         if self._values["watch"] is not None:
             threads = FileThreads(self._reactor, "functorrent watch")
             path = os.path.abspath(self._values["watch"])
@@ -180,12 +180,13 @@ class Composition:
     def _open(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._open_store())
 
-    def _intake(self, intake: IIntake) -> Part:
-        return Part(intake.name, lambda: intake.start(self.queue), intake.stop)
+    def _intake(self, intake: IIntake, patience: float = 1.0) -> Part:
+        return Part(intake.name, lambda: intake.start(self.queue), intake.stop, patience)
 
-    def _http(self, endpoint: str) -> Part:
+    def _http(self, endpoint: str) -> IIntake:
         """The HTTP side, whose libraries are loaded only where it is wanted."""
         from functorrent.web.context import WebContext
+        from functorrent.web.intake import HttpIntake
         from functorrent.web.metrics import render
         from functorrent.web.page.routes import page_routes
         from functorrent.web.service import HttpService
@@ -193,28 +194,28 @@ class Composition:
         from functorrent.web.token import load_token
 
         path = self._values["token-file"]
-        context = WebContext(
-            clock=self._reactor,
-            wall=self._wall,
-            store=self.store,
-            queue=self.queue,
-            version=__version__,
-            token=None if path is None else load_token(path),
-            hosts=self._values["http-host"],
-            health=self.health.sentences,
-            in_flight=lambda: self.queue.in_flight,
-            minutes=self.telemetry.minutes,
-            metrics=lambda: render(self.telemetry)[0],
-            pages=[page_routes],
-            answered=self.telemetry.answered,
-        )
-        http = HttpService(self._reactor, endpoint, make_site(context), self._gave_up)
+        # Read now: what is wrong with it is said before anything is begun.
+        token = None if path is None else load_token(path)
 
-        def start() -> Any:
-            http.startService()
-            return http.ready
+        def make(queue: IQueue) -> HttpService:
+            context = WebContext(
+                clock=self._reactor,
+                wall=self._wall,
+                store=self.store,
+                queue=queue,
+                version=__version__,
+                token=token,
+                hosts=self._values["http-host"],
+                health=self.health.sentences,
+                in_flight=lambda: self.queue.in_flight,
+                minutes=self.telemetry.minutes,
+                metrics=lambda: render(self.telemetry)[0],
+                pages=[page_routes],
+                answered=self.telemetry.answered,
+            )
+            return HttpService(self._reactor, endpoint, make_site(context), self._gave_up)
 
-        return Part(http.name, start, http.stopService, 4.0)
+        return HttpIntake(make)
 
 
 def _part(service: Any, patience: float = 1.0) -> Part:

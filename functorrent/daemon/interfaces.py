@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -34,8 +34,8 @@ class IIntake(Interface):
 
     name: str = Attribute("A word for logs.")
 
-    def start(queue: IQueue) -> None:
-        """The queue is open."""
+    def start(queue: IQueue) -> Deferred[Any] | None:
+        """The queue is open. A Deferred fires when magnets can come in; the daemon is not ready before."""
 
     def stop() -> Deferred[None] | None:
         """Take nothing more."""

@@ -7,7 +7,10 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
+from zope.interface.verify import verifyObject
 
+from functorrent.daemon.interfaces import IIntake
+from functorrent.web.intake import HttpIntake
 from functorrent.web.service import HttpService, is_local
 from tests.web.bed import WebTestCase
 
@@ -49,6 +52,27 @@ class Loopback(MemoryReactorClock):
         address = IPv4Address("TCP", more["interface"], port)
         listening.getHost = lambda: address
         return listening
+
+
+class IntakeTests(WebTestCase):
+    def test_it_listens_when_there_is_a_queue(self) -> None:
+        reactor = Loopback()
+        queues: list[object] = []
+
+        def make(queue: object) -> HttpService:
+            queues.append(queue)
+            return HttpService(reactor, "tcp:9667:interface=127.0.0.1", self.site, self.fail)
+
+        intake = HttpIntake(make)
+        verifyObject(IIntake, intake)
+        self.assertIsNone(intake.stop(), "one that was never started has nothing to stop")
+        self.assertEqual((queues, reactor.tcpServers), ([], []))
+        queue: Any = object()
+        self.successResultOf(intake.start(queue))
+        self.assertEqual((queues, len(reactor.tcpServers)), ([queue], 1))
+        stopped: Any = intake.stop()
+        self.successResultOf(stopped)
+        self.assertTrue(self.site.closing)
 
 
 class ServiceTests(WebTestCase):
