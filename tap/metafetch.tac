@@ -5,17 +5,22 @@ For those who would rather keep the settings in a file than on a command line; t
 """
 
 from twisted.application.service import Application
+from twisted.python.usage import UsageError
 
 from functorrent.tap import Options, makeService
 
 options = Options()
-options.parseOptions(
-    [
-        "--data=/var/lib/metafetch",
-        "--watch=/var/lib/metafetch/incoming",
-        "--listen=tcp:6881",
-    ]
-)
+try:
+    options.parseOptions(
+        [
+            "--data=/var/lib/metafetch",
+            "--watch=/var/lib/metafetch/incoming",
+            "--listen=tcp:6881",
+        ]
+    )
+except UsageError as error:
+    # twistd would show a traceback.
+    raise SystemExit(f"metafetch: {error}") from None
 
 application = Application("metafetch")
 makeService(options).setServiceParent(application)
