@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import importlib
-import re
-import sys
 import unittest
 from pathlib import Path
 
-from twisted.plugin import IPlugin, getPlugins, pluginPackagePaths
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.plugin import IPlugin, getPlugins
 
 import functorrent.plugins
 from functorrent.interfaces import IPeerExtension, IPeerSourceMaker
 from functorrent.peer.dispatch import ExtensionTable, discover_extensions
+from tests.pages import PageFilesTestCase
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
-_FILE = re.compile(r"<!-- file: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 
 
-class ExtendingTests(SynchronousTestCase):
+class ExtendingTests(PageFilesTestCase):
     """The page's files, written to a folder of their own that is put on the path."""
 
     def setUp(self) -> None:
-        folder = self.folder = Path(self.mktemp()).absolute()
-        self.files = dict(_FILE.findall(PAGE.read_text(encoding="utf-8")))
-        for name, code in self.files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(code, encoding="utf-8")
-        before = set(sys.modules)
-        self.patch(sys, "path", [str(folder), *sys.path])
-        self.patch(functorrent.plugins, "__path__", [*functorrent.plugins.__path__])
-        functorrent.plugins.__path__.extend(pluginPackagePaths("functorrent.plugins"))
-        importlib.invalidate_caches()
-        self.addCleanup(self._forget, before)
-
-    def _forget(self, before: set[str]) -> None:
-        for name in set(sys.modules) - before:
-            if name == "test_plugins" or name.startswith("functorrent.plugins."):
-                del sys.modules[name]
-                if hasattr(functorrent.plugins, name.rpartition(".")[2]):
-                    delattr(functorrent.plugins, name.rpartition(".")[2])
+        self.put(PAGE.read_text(encoding="utf-8"))
 
     def test_the_page_has_its_files(self) -> None:
         self.assertEqual(
@@ -50,7 +29,7 @@ class ExtendingTests(SynchronousTestCase):
                 "functorrent/plugins/directory.py",
                 "functorrent/plugins/journal.py",
                 "functorrent/plugins/upload_only.py",
-                # The outlet's and its test are tried by tests/test_ops_docs.py.
+                # The outlet's and its test are tried by tests/test_operating_docs.py.
                 "test_journal.py",
                 "test_plugins.py",
             ],
@@ -64,7 +43,7 @@ class ExtendingTests(SynchronousTestCase):
             self.assertTrue(IPlugin.providedBy(plugin))
 
     def test_a_broken_module_takes_nobody_along(self) -> None:
-        broken = self.folder / "functorrent" / "plugins" / "broken.py"
+        broken = self.plugins / "broken.py"
         broken.write_text("raise RuntimeError('a bug of its author')\n", encoding="utf-8")
         self.assertEqual([found.name for found in discover_extensions()], ["upload_only"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import sys
 import unittest
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.plugin import getPlugins, pluginPackagePaths
+from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 import functorrent.plugins
@@ -21,12 +20,12 @@ from functorrent.daemon.telemetry import Telemetry
 from functorrent.daemon.webhook import signature
 from tests.daemon.fakes import Wall
 from tests.daemon.test_telemetry import Store
+from tests.pages import PageFilesTestCase
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ("metrics.md", "webhook.md", "extending.md")
 TEXT = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in PAGES)
 DASHBOARD = DOCS / "grafana" / "metafetch.json"
-_FILE = re.compile(r"<!-- file: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 _NAME = re.compile(r"\b(?:metafetch|process)_[a-z0-9_]+")
 #: prometheus-client's own, which only Linux has.
 _PROCESS = frozenset(
@@ -94,30 +93,11 @@ class MetricsTests(SynchronousTestCase):
                 self.assertIn('instance=~"$instance"', target["expr"])
 
 
-class ExampleTests(SynchronousTestCase):
+class ExampleTests(PageFilesTestCase):
     """The pages' files, written to a folder of their own that is put on the path."""
 
     def setUp(self) -> None:
-        folder = Path(self.mktemp()).absolute()
-        self.files = dict(_FILE.findall(TEXT))
-        for name in ("verify_metafetch.py", "functorrent/plugins/journal.py", "test_journal.py"):
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(self.files[name], encoding="utf-8")
-        self.plugins = folder / "functorrent" / "plugins"
-        before = set(sys.modules)
-        self.patch(sys, "path", [str(folder), *sys.path])
-        self.patch(functorrent.plugins, "__path__", [*functorrent.plugins.__path__])
-        functorrent.plugins.__path__.extend(pluginPackagePaths("functorrent.plugins"))
-        importlib.invalidate_caches()
-        self.addCleanup(self._forget, before)
-
-    def _forget(self, before: set[str]) -> None:
-        for name in set(sys.modules) - before:
-            if name in ("test_journal", "verify_metafetch") or name.startswith("functorrent.plugins."):
-                del sys.modules[name]
-                if hasattr(functorrent.plugins, name.rpartition(".")[2]):
-                    delattr(functorrent.plugins, name.rpartition(".")[2])
+        self.put(TEXT, ("verify_metafetch.py", "functorrent/plugins/journal.py", "test_journal.py"))
 
     def test_a_receiver_can_tell_ours(self) -> None:
         verify = importlib.import_module("verify_metafetch").verify
