@@ -7,7 +7,7 @@ docs/extending.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,8 +58,8 @@ class SourceReport:
     """What came of one peer source.
 
     `source` is the source's name; `peers` how many it yielded; `trackers` a line for each tracker
-    (empty for others); `detail` words for the report's sentence ("31 DHT nodes asked");
-    `announced`: our port was accepted by somebody, so peers may call us.
+    (empty for others); `detail` words for the report's sentence ("31 DHT nodes asked, none knew a peer"),
+    None where there is nothing to say; `announced`: our port was accepted by somebody, so peers may call us.
     """
 
     source: str
@@ -202,8 +202,20 @@ class IPeerSink(Interface):
         "Whether every peer so far was tried in vain: what is kept back, as it costs more, is wanted now."
     )
 
-    def peers(addresses: Iterable[PeerAddress]) -> None:
-        """Further peers; strangers' words, checked and counted by the sink. Call it often."""
+    def peers(addresses: Iterable[PeerAddress], *, hearsay: bool = False, on_link: bool = False) -> None:
+        """Further peers; strangers' words, checked and counted by the sink. Call it often.
+
+        `hearsay`: a peer named them, who may name anybody: dialed when no other is left to be dialed, and
+        no more than `Limits.max_hearsay` of them. `on_link`: they spoke to us from our own subnet, so
+        local addresses pass.
+        """
+
+    def whole(info_bytes: bytes) -> bool:
+        """A whole info dictionary, from elsewhere than a peer.
+
+        True where it hashes right: then the fetch is over, and has been told so before this returns.
+        False where it does not, or the fetch is over already.
+        """
 
 
 class IPeerSource(Interface):
@@ -224,6 +236,34 @@ class IPeerSource(Interface):
 
     def stop() -> Deferred[None]:
         """Close down: what must still go out goes, within `Limits.stop_timeout` seconds."""
+
+
+class IStartingSource(Interface):
+    """What an `IPeerSource` may have, too: something to do before the first `find`."""
+
+    def start() -> None:
+        """The process has begun: its listener is open, `IIdentity.port` is known. Called once."""
+
+
+class IQueueingSource(Interface):
+    """What an `IPeerSource` may have, too: more magnets to look for than it can at once."""
+
+    def waits(infohash: bytes) -> bool:
+        """Whether the lookup for this infohash has not had its turn yet: so long the magnet's own time
+        does not run out."""
+
+
+class INodeSource(Interface):
+    """What an `IPeerSource` may have, too: a DHT node of our own (BEP 5)."""
+
+    node_port: int | None = Attribute("The UDP port of our node as peers are told it, or None.")
+
+    def heard_node(address: PeerAddress) -> None:
+        """A peer says that it has a node there (its PORT message, or ``nodes``); a stranger's word."""
+
+    def nodes(infohash: bytes) -> Sequence[PeerAddress]:
+        """Nodes that answered in the last lookup of this infohash, the closest first, 8 at most: what a
+        .torrent without trackers names as ``nodes``. Asked before `ended`."""
 
 
 class IRecallingSource(Interface):
@@ -257,6 +297,7 @@ class IIdentity(Interface):
     """Who we are to trackers and peers."""
 
     port: int | None = Attribute("The TCP port where we listen, or None.")
+    interface: str = Attribute("The IP literal that we listen on alone, '' for all.")
     key: int = Attribute("32 bits that show a tracker that it is still us (BEP 15 'key').")
 
     def peer_id(infohash: bytes) -> bytes:
@@ -287,4 +328,5 @@ class IPeerSourceMaker(Interface):
     name: str = Attribute("A word for reports and options, as 'trackers'.")
 
     def make(context: SourceContext) -> IPeerSource:
-        """The source, made once a process. It opens nothing before its first `find`."""
+        """The source, made once a process. It opens nothing before its first `find`, or its `start` where
+        it is an `IStartingSource`."""

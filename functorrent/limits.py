@@ -109,6 +109,8 @@ class Limits:
     max_peers_per_magnet: int = 40
     #: Peers remembered for one magnet; a hostile tracker can name any number.
     max_candidates: int = 1000
+    #: ... of which peers named them (PEX), rather than a tracker, the DHT or the user.
+    max_hearsay: int = 200
     #: Unanswered dials to one address at once, until one of them is answered.
     max_unanswered_per_host: int = 16
     #: Connect: libtorrent 15 s, anacrolix 20 s shrinking to 3, rain 5.

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "seen",
         "deadlines",
         "resolver",
+        "rates",
         "plugins",
     ),
     ("wire",),

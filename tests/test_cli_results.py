@@ -50,7 +50,7 @@ class JsonTests(FolderTestCase):
         for line in lines:
             self.assertNotIn("\n", line)
             self.assertEqual(list(json.loads(line)), KEYS)
-            self.assertEqual(list(json.loads(line)["report"]), ["trackers", "peers", "reason"])
+            self.assertEqual(list(json.loads(line)["report"]), ["trackers", "peers", "reason", "sources"])
             self.assertEqual(list(json.loads(line)["report"]["peers"]), ["found", *PEER_OUTCOMES])
         invalid, failed, fetched = map(json.loads, lines)
         self.assertEqual(

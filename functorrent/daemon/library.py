@@ -20,7 +20,7 @@ from functorrent.daemon.strangers import Lapsing, Misses
 from functorrent.errors import FunctorrentError, StoreError
 from functorrent.interfaces import IMetadataLibrary, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
-from functorrent.peer.rates import Bucket
+from functorrent.rates import Bucket
 from functorrent.store.interfaces import IStore
 from functorrent.store.jobs import FETCHING, QUEUED, WAITING, Job
 

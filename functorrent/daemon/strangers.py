@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from functorrent.addresses import subscriber
-from functorrent.peer.rates import Bucket
+from functorrent.rates import Bucket
 
 
 class Lapsing:

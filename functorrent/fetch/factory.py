@@ -30,13 +30,17 @@ from functorrent.fetch.race import Race
 from functorrent.fetch.reading import Reading
 from functorrent.fetch.report import FetchReport, explain
 from functorrent.fetch.result import Metadata
-from functorrent.interfaces import IPeerSource, PeerAddress, SourceReport
+from functorrent.interfaces import INodeSource, IPeerSource, IQueueingSource, PeerAddress, SourceReport
 from functorrent.magnet import Magnet
 from functorrent.metainfo import InfoSummary, summarize, torrent_bytes
 from functorrent.peer.protocol import PeerProtocol
 
 #: Peers that magnets of one torrent may name, all duplicates together.
 _MAX_NAMED = 500
+#: Nodes that a .torrent names.
+_MAX_NODES = 8
+#: Seconds between looks at a source where a magnet waits for its turn.
+_WAIT = 10.0
 
 
 class MetadataClientFactory(ClientFactory):
@@ -70,6 +74,10 @@ class MetadataClientFactory(ClientFactory):
         self._over = False
         self._starting = False
         self._reading: Reading | None = None
+        #: Its time was over while it waited for its turn at a source.
+        self._waited = False
+        #: Nodes of the DHT for the .torrent, where the magnet has no trackers.
+        self._nodes: tuple[PeerAddress, ...] = ()
 
     # -- the fetch -----------------------------------------------------------------------------
 
@@ -250,10 +258,28 @@ class MetadataClientFactory(ClientFactory):
         self._look()
 
     def _too_late(self) -> None:
-        self._fail(timed_out=True)
+        core = self.core
+        if any(self._waits(source) for source in self._lookups.values()):
+            # Its time is for being looked for, not for waiting until others have been.
+            self._waited = True
+            core.deadlines.set(self._too_late, core.clock.seconds() + min(_WAIT, core.settings.timeout))
+        elif self._waited:
+            self._waited = False
+            core.deadlines.set(self._too_late, core.clock.seconds() + core.settings.timeout)
+        else:
+            self._fail(timed_out=True)
+
+    def _waits(self, source: IPeerSource | None) -> bool:
+        """Whether a source has not had the time to look for it yet."""
+        try:
+            return IQueueingSource.providedBy(source) and source.waits(self.infohash)
+        except Exception:
+            self.log.failure("a source could not tell whether it is at work")
+            return False
 
     def _verified(self, info_bytes: bytes) -> None:
         """The whole that hashed right: everything else of this magnet ends now."""
+        self._nodes = self._known_nodes()
         self._stop()
         if len(info_bytes) > self.core.limits.parse_at_once:
             self._reading = Reading(self.core.clock, info_bytes, self._read)
@@ -266,6 +292,19 @@ class MetadataClientFactory(ClientFactory):
             summary = Failure()
         self._read(info_bytes, summary)
 
+    def _known_nodes(self) -> tuple[PeerAddress, ...]:
+        """Where a client without trackers may begin to ask (BEP 5, "torrent file extensions")."""
+        if self.magnet.trackers:
+            return ()
+        nodes: list[PeerAddress] = []
+        for source in self.core.sources:
+            if INodeSource.providedBy(source):
+                try:
+                    nodes += source.nodes(self.infohash)
+                except Exception:
+                    self.log.failure("a source could not tell its nodes")
+        return tuple(nodes[:_MAX_NODES])
+
     def _read(self, info_bytes: bytes, summary: InfoSummary | Failure) -> None:
         """The info dictionary was read; what hashes right but is none fails for good."""
         self._reading = None
@@ -274,10 +313,12 @@ class MetadataClientFactory(ClientFactory):
             if isinstance(summary, Failure):
                 summary.raiseException()
             trackers: Iterable[str] = core.settings.trackers if core.settings.save_trackers else ()
-            torrent = torrent_bytes(info_bytes, self.magnet, trackers=trackers)
+            # A private torrent's peers come from its own trackers alone (BEP 27).
+            nodes = () if summary.private else self._nodes
+            torrent = torrent_bytes(info_bytes, self.magnet, trackers=trackers, nodes=nodes)
             report = self._report(None)
             outcome: Metadata | Failure = Metadata(
-                self.infohash, info_bytes, torrent, summary.name, report, summary
+                self.infohash, info_bytes, torrent, summary.name, report, summary, nodes
             )
         except InvalidTorrent as error:
             outcome = Failure(NotAnInfoDictionary(self._report(f"the hash matches, but {error}")))

@@ -36,6 +36,7 @@ from functorrent.interfaces import (
     IPeerSource,
     IPeerSourceMaker,
     IRecallingSource,
+    IStartingSource,
     PeerAddress,
     SourceContext,
 )
@@ -144,6 +145,12 @@ class Fetcher:
     async def _start(self) -> None:
         if self.settings.listens:
             await self._listen()
+        for source in self.core.sources:
+            if IStartingSource.providedBy(source):
+                try:
+                    source.start()
+                except Exception:
+                    self.log.failure("the source {name!r} could not begin", name=source.name)
         peers: list[PeerAddress] = []
         for host, port in self.settings.peers:
             try:
@@ -241,6 +248,8 @@ class Fetcher:
                     raise UsageError(f"--listen {description}: not an endpoint ({error})") from error
         port = getattr(self._ports[0].getHost(), "port", None)
         core.identity.port = port
+        host = getattr(self._ports[0].getHost(), "host", "")
+        core.identity.interface = "" if host in ("0.0.0.0", "::") else host
         core.table.port = port
         core.guard.set_own(
             {getattr(each.getHost(), "port", 0) for each in self._ports}, frozenset(("127.0.0.1", "::1"))

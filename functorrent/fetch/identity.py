@@ -28,6 +28,7 @@ class Identity:
         self._last: tuple[bytes, bytes] = (b"", b"")
         self.key = secrets.randbits(32)
         self.port: int | None = None
+        self.interface = ""
 
     def peer_id(self, infohash: bytes) -> bytes:
         """Our peer id for this torrent (bytes of 20), the same each time within a process."""

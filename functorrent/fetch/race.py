@@ -25,6 +25,7 @@ from functorrent.errors import (
 from functorrent.fetch.core import FetchCore
 from functorrent.fetch.exchange import Exchange
 from functorrent.fetch.report import empty_counts
+from functorrent.infohash import matches
 from functorrent.interfaces import IPeerSink, PeerAddress
 from functorrent.peer.connection import PeerConnection
 from functorrent.peer.listener import ICalledFor
@@ -79,6 +80,9 @@ class Race:
         self._verified = verified
         self._known: set[PeerAddress] = set()
         self._candidates: deque[PeerAddress] = deque()
+        #: Those that peers named, for when there is no candidate left; and how many there were.
+        self._hearsay: deque[PeerAddress] = deque()
+        self._heard = 0
         self._dials: dict[PeerAddress, tuple[PeerConnection, float]] = {}
         self._peers: dict[PeerProtocol, float] = {}
         self._ready: set[PeerProtocol] = set()
@@ -91,18 +95,31 @@ class Race:
 
     # -- IPeerSink -----------------------------------------------------------------------------
 
-    def peers(self, addresses: Iterable[PeerAddress], *, trusted: bool = False) -> None:
+    def peers(
+        self,
+        addresses: Iterable[PeerAddress],
+        *,
+        hearsay: bool = False,
+        on_link: bool = False,
+        trusted: bool = False,
+    ) -> None:
         """Further peers. `trusted`: the user typed them."""
         if self.over:
             return
         known, core = self._known, self.core
         check = core.guard.check
         our_port = core.identity.port
+        trusted = trusted or on_link
+        candidates = self._hearsay if hearsay else self._candidates
         for address in addresses:
             if address in known:
                 continue
             if len(known) >= core.limits.max_candidates:
                 break
+            if hearsay:
+                if self._heard >= core.limits.max_hearsay:
+                    break
+                self._heard += 1
             known.add(address)
             self.counts["found"] += 1
             core.stats.peers_found += 1
@@ -114,9 +131,16 @@ class Race:
             except AddressNotAllowed as error:
                 self._not_allowed(error)
                 continue
-            self._candidates.append(address)
-        if self._candidates:
+            candidates.append(address)
+        if self._candidates or self._hearsay:
             core.dialer.want(self)
+
+    def whole(self, info_bytes: bytes) -> bool:
+        """A whole info dictionary, from elsewhere than a peer; its hash decides."""
+        if self.over or not matches(self.infohash, info_bytes):
+            return False
+        self._verified(info_bytes)
+        return True
 
     def not_allowed(self, error: AddressNotAllowed) -> None:
         """A peer was named that may not be dialed."""
@@ -137,7 +161,7 @@ class Race:
     def wants_dial(self) -> bool:
         """Whether there is a peer to dial now."""
         return (
-            bool(self._candidates)
+            bool(self._candidates or self._hearsay)
             and not self.over
             and len(self._dials) + len(self._peers) < self.core.dialer.share
         )
@@ -146,7 +170,7 @@ class Race:
         """Take the next peer whose host may be dialed now."""
         if not self.wants_dial():
             return None
-        candidates = self._candidates
+        candidates = self._candidates or self._hearsay
         refused: set[str] = set()
         for _ in range(len(candidates)):
             address = candidates.popleft()
@@ -163,7 +187,7 @@ class Race:
         """Dial a peer; it answers to the factory."""
         core = self.core
         now = self.clock.seconds()
-        most, waiting = core.limits.max_peers_per_magnet, len(self._candidates)
+        most, waiting = core.limits.max_peers_per_magnet, len(self._candidates) + len(self._hearsay)
         if waiting > most:
             # Many wait for this one's place.
             timeout = max(core.limits.connect_timeout_min, timeout * most / waiting)
@@ -232,7 +256,7 @@ class Race:
 
     def is_lone(self, peer: PeerProtocol) -> bool:
         """Whether no other peer is left to take its place."""
-        return not self._candidates and not self._dials and len(self._peers) == 1
+        return not (self._candidates or self._hearsay or self._dials) and len(self._peers) == 1
 
     def peer_ended(self, peer: PeerProtocol, error: PeerError | None) -> None:
         """A connection is over."""
@@ -288,7 +312,7 @@ class Race:
     @property
     def idle(self) -> bool:
         """Whether no peer is left that could still be of use."""
-        return not (self._candidates or self._dials or self._peers or self._again)
+        return not (self._candidates or self._hearsay or self._dials or self._peers or self._again)
 
     def close(self, *, timed_out: bool = False) -> None:
         """Hang up on everybody; who had no outcome yet counts as cancelled.
@@ -300,7 +324,7 @@ class Race:
         self.over = True
         dialer, counts = self.core.dialer, self.counts
         dialer.forget(self)
-        counts["cancelled"] += len(self._candidates)
+        counts["cancelled"] += len(self._candidates) + len(self._hearsay)
         waiting = len(self._dials) + len(self._peers) - len(self._ready)
         counts["timed_out" if timed_out else "cancelled"] += waiting
         counts["stalled" if timed_out else "cancelled"] += len(self._ready)
@@ -308,6 +332,7 @@ class Race:
             # The winner's connection is among them.
             counts["cancelled"] -= 1
         self._candidates.clear()
+        self._hearsay.clear()
         self.deadlines.clear(self._try_again)
         for outcome in self._again.values():
             counts[outcome] += 1
@@ -325,7 +350,7 @@ class Race:
         self._changed = self._verified = _nothing
 
     def _after_end(self) -> None:
-        if self._candidates:
+        if self._candidates or self._hearsay:
             self.core.dialer.want(self)
         elif self._again and not self._dials and not self._peers:
             self.deadlines.set(self._try_again, self.clock.seconds() + _BREATH)

@@ -72,6 +72,11 @@ class FetchReport:
             ],
             "peers": dict(self.peers),
             "reason": self.reason,
+            "sources": [
+                {"source": s.source, "peers": s.peers, "detail": s.detail}
+                for s in self.sources
+                if s.peers or s.detail
+            ],
         }
 
 
@@ -108,6 +113,8 @@ def explain(
             others.append(f"{source.source} found {plural(source.peers, 'peer')}")
     of_trackers = max(0, peers["found"] - given - called - found_elsewhere)
     parts = [_of_trackers(trackers, of_trackers), *others] if trackers else others
+    if others and not trackers:
+        parts.insert(0, "no trackers")
     if given:
         parts.append(f"{plural(given, 'peer')} {'was' if given == 1 else 'were'} given")
     if called:

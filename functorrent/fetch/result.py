@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from functorrent.fetch.report import FetchReport
+from functorrent.interfaces import PeerAddress
 from functorrent.metainfo import InfoSummary
 
 
@@ -15,6 +16,7 @@ class Metadata:
     `infohash`: bytes of 20. `info_bytes`: the info dictionary exactly as it hashed right.
     `torrent_bytes`: a whole .torrent file around it. `name`: its ``name`` as text (bad bytes
     replaced), "" where it has none. `report`: what was tried. `summary`: what it says of its content.
+    `nodes`: the DHT nodes that the .torrent names.
     """
 
     infohash: bytes
@@ -23,3 +25,4 @@ class Metadata:
     name: str
     report: FetchReport
     summary: InfoSummary
+    nodes: tuple[PeerAddress, ...] = ()

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from functorrent.errors import MalformedMessage
 from functorrent.interfaces import IPeerHandle
 from functorrent.limits import DEFAULT_LIMITS, Limits
-from functorrent.peer.rates import Bucket, ITurn, Turns
+from functorrent.rates import Bucket, ITurn, Turns
 from functorrent.wire.metadata import BLOCK_SIZE, MetadataData, MetadataReject
 
 #: Answers to one peer in one turn of the reactor.

@@ -235,7 +235,7 @@ class SentenceTests(SynchronousTestCase):
 
     def test_other_sources(self) -> None:
         self.check(
-            "31 DHT nodes asked: 2 hung up",
+            "no trackers; 31 DHT nodes asked: 2 hung up",
             told=counts(closed=2),
             sources=[SourceReport("dht", 2, detail="31 DHT nodes asked")],
         )
@@ -256,7 +256,7 @@ class ReportTests(SynchronousTestCase):
         report = FetchReport(
             (TrackerReport("udp://t", "ok", 3, 1, 2), tracker("failed", error="why")),
             counts(fetched=1, closed=2),
-            (SourceReport("dht"),),
+            (SourceReport("dht", 2, detail="31 DHT nodes asked"), SourceReport("trackers")),
             "a sentence",
             1.5,
         )
@@ -275,7 +275,8 @@ class ReportTests(SynchronousTestCase):
                 },
             ],
         )
-        self.assertEqual(set(value), {"trackers", "peers", "reason"})
+        self.assertEqual(list(value), ["trackers", "peers", "reason", "sources"])
+        self.assertEqual(value["sources"], [{"source": "dht", "peers": 2, "detail": "31 DHT nodes asked"}])
         self.assertEqual(value["reason"], "a sentence")
         self.assertEqual(
             list(value["peers"]),

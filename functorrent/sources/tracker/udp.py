@@ -32,7 +32,7 @@ from functorrent.sources.tracker.udp_server import (
     encode_announce,
     read_answer,
 )
-from functorrent.sources.tracker.udp_socket import UdpSockets
+from functorrent.sources.udp_socket import UdpSockets
 from functorrent.text import printable
 from functorrent.wire import udp_tracker as wire
 

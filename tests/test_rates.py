@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from functorrent.peer.rates import Bucket, ITurn, Turns
+from functorrent.rates import Bucket, ITurn, Turns
 
 
 def drain(bucket: Bucket) -> int:
