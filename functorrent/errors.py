@@ -37,6 +37,7 @@
     |   |   +-- PeerSilent            connected, but no handshake in time
     |   |   +-- PeerClosed            it hung up before it was of use
     |   +-- TrackerProtocolError an answer a tracker must not give
+    |   +-- MalformedLsd         a datagram that is no announce on the local network
     +-- TrackerError             a tracker was of no use; carries ``status``
     |   +-- TrackerFailed        it refused, and said why
     |   +-- TrackerTimedOut      it did not answer
@@ -243,6 +244,10 @@ class PeerClosed(PeerError):
 
 class TrackerProtocolError(RemoteProtocolError):
     """An answer that no tracker may give."""
+
+
+class MalformedLsd(RemoteProtocolError):
+    """A datagram to the groups of local service discovery that is no announce (BEP 14)."""
 
 
 class TrackerError(FunctorrentError):
