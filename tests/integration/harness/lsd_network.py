@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha1
 from itertools import chain
 from pathlib import Path
@@ -169,7 +170,7 @@ async def scenes(reactor: Any, there: There, third: There, folder: Path) -> dict
         kept = silent.lsd._neighbours
         for kind in KINDS:
             infohash = sha1(info_of(kind)).digest()
-            await silent.until(kind, lambda one=infohash: bool(kept.peers(one, reactor.seconds())))
+            await silent.until(kind, partial(_kept, silent, infohash))
         told["heard"] = sorted({peer.host for peer in kept._heard})
         told["link"] = f"{third.link}%here-{third.name}"
         told["found"] = {kind: await silent.fetch(kind) for kind in KINDS}
@@ -198,6 +199,10 @@ async def scenes(reactor: Any, there: There, third: There, folder: Path) -> dict
     finally:
         other.close()
     return told
+
+
+def _kept(here: Here, infohash: bytes) -> bool:
+    return bool(here.lsd._neighbours.peers(infohash, here.reactor.seconds()))
 
 
 async def _hostile(here: Here, there: There, folder: Path) -> dict[str, Any]:
