@@ -298,6 +298,17 @@ class Limits:
     #: Bytes read of a receiver's answer, whose first words go into the log.
     webhook_answer: int = 16 * KIB
 
+    # -- DHT: messages and what a node keeps (BEP 5) -----------------------------------------
+    #: Bytes of a datagram that is read. BEP 32 sends 1024 at most; some nodes send values by the hundred.
+    dht_datagram: int = 4 * KIB
+    #: Nodes taken of one ``nodes`` (BEP 5: 8; some send 16), and peers taken of one ``values``.
+    dht_nodes: int = 32
+    dht_values: int = 200
+    #: Bytes of a token that we carry back: others' have 4 to 20.
+    dht_token: int = 64
+    #: Bytes of a transaction id that we give back: others' have 2 to 8.
+    dht_transaction: int = 32
+
     # -- DHT: asking and answering (BEP 5) -------------------------------------------------
     #: Queries at once before the rate counts.
     dht_burst: float = 50.0
@@ -339,7 +350,5 @@ class Limits:
     dht_answers_burst: float = 30.0
     dht_answers_rate_all: float = 2000.0
     dht_answers_burst_all: float = 2000.0
-    #: Peers named in one answer: with nodes and token still in one unbroken datagram.
-    dht_peers_named: int = 50
 
 DEFAULT_LIMITS = Limits()
