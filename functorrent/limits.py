@@ -308,6 +308,19 @@ class Limits:
     dht_token: int = 64
     #: Bytes of a transaction id that we give back: others' have 2 to 8.
     dht_transaction: int = 32
+    #: Peers that others announced to us, in all; and infohashes they are of: some 10 MB.
+    #: libtorrent keeps 2,000 infohashes.
+    dht_stored: int = 50_000
+    dht_stored_infohashes: int = 10_000
+    #: ... of one infohash and family (libtorrent 500); ... of one /24 or /64 in one infohash; and in all.
+    dht_stored_peers: int = 500
+    dht_stored_neighbours: int = 8
+    dht_stored_per_place: int = 500
+    #: How long: peers are announced again every 15 to 30 minutes, and one announce may be lost.
+    dht_stored_life: float = 2400.0
+    #: The file in which a node's table outlives it: bytes that are read, and nodes of each family.
+    dht_table_file: int = 64 * KIB
+    dht_saved_nodes: int = 300
 
     # -- DHT: asking and answering (BEP 5) -------------------------------------------------
     #: Queries at once before the rate counts.
