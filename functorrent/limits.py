@@ -364,4 +364,5 @@ class Limits:
     dht_answers_rate_all: float = 2000.0
     dht_answers_burst_all: float = 2000.0
 
+
 DEFAULT_LIMITS = Limits()

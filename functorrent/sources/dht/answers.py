@@ -22,7 +22,6 @@ from functorrent.wire.krpc import (
     Query,
     encode_error,
     encode_response,
-    pack_node,
 )
 
 #: Nodes named in one answer (BEP 5), of each family that is asked for.
@@ -98,7 +97,7 @@ class Answers:
         core = self._core
         table = core.tables.get(":" in node.address.host)
         if table is not None and core.allowed(node):
-            table.heard(node)
+            table.heard(node, float(core.clock.seconds()))
 
     def _answer(self, query: Query, asker: PeerAddress, external: bytes) -> bytes:
         core, v6 = self._core, ":" in asker.host
@@ -111,12 +110,13 @@ class Answers:
             return encode_error(query.transaction, METHOD_UNKNOWN, b"Method Unknown", external=external)
         if method == "announce_peer":
             return self._announce(query, target, asker, own_id, external)
+        now = float(core.clock.seconds())
         values: list[bytes] = []
         token = None
         if method == "get_peers":
-            token = self._tokens.token(asker.host)
+            token = self._tokens.make(asker.host, now)
             most = VALUES6_SENT if v6 else VALUES4_SENT
-            values = [pack(peer) for peer in self._storage.sample(target, v6, most)]
+            values = self._storage.sample(target, 6 if v6 else 4, most, now)
         # What is not known but has a target is answered as find_node (BEP 5's forward compatibility).
         want = query.want or (("n6",) if v6 else ("n4",))
         core.stats.answered += 1
@@ -134,16 +134,17 @@ class Answers:
         table = self._core.tables.get(v6)
         if table is None:
             return None
-        return b"".join([pack_node(node) for node in table.closest(target, _NODES)])
+        return table.closest_packed(target, _NODES)
 
     def _announce(
         self, query: Query, infohash: bytes, asker: PeerAddress, own_id: bytes, external: bytes
     ) -> bytes:
         core = self._core
-        if query.token is None or not self._tokens.verify(asker.host, query.token):
+        now = float(core.clock.seconds())
+        if query.token is None or not self._tokens.good(query.token, asker.host, now):
             core.stats.refused += 1
             return encode_error(query.transaction, PROTOCOL_ERROR, b"Bad token", external=external)
         port = asker.port if query.implied_port or query.port is None else query.port
-        self._storage.add(infohash, PeerAddress(asker.host, port), core.clock.seconds())
+        self._storage.announce(infohash, PeerAddress(asker.host, port), now)
         core.stats.answered += 1
         return encode_response(query.transaction, own_id, external=external)

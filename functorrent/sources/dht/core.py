@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import IPv4Address
+from heapq import nsmallest
 from typing import Any
 
-from functorrent.addresses import classify, subscriber
 from functorrent.deadlines import Deadlines
 from functorrent.interfaces import PeerAddress
 from functorrent.limits import Limits
 from functorrent.sources.dht.calls import Calls
+from functorrent.sources.dht.ids import distance
 from functorrent.sources.dht.stats import DhtStats
 from functorrent.sources.dht.table import RoutingTable
 from functorrent.wire.krpc import NodeInfo
@@ -33,6 +32,8 @@ class DhtCore:
     may_ask: Callable[[PeerAddress], bool]
     ids: dict[bool, bytes] = field(default_factory=dict)
     tables: dict[bool, RoutingTable] = field(default_factory=dict)
+    #: Good nodes of an earlier run, which have not answered in this one yet.
+    old_nodes: dict[bool, tuple[NodeInfo, ...]] = field(default_factory=dict)
     calls: Calls = field(init=False)
 
     def allowed(self, node: NodeInfo) -> bool:
@@ -46,6 +47,16 @@ class DhtCore:
             return ("n4", "n6")
         return ()
 
+    def closest(self, v6: bool, target: bytes, count: int) -> list[NodeInfo]:
+        """The nodes to begin with: of the table, and where it has too few, those of an earlier run."""
+        table = self.tables[v6]
+        found = table.closest(target, count)
+        old = self.old_nodes.get(v6)
+        if old and len(found) < count:
+            near = nsmallest(count, old, key=lambda node: distance(node.id, target))
+            found += [node for node in near if node not in table][: count - len(found)]
+        return found
+
     @property
     def known(self) -> int:
         """Nodes in our tables."""
@@ -54,14 +65,3 @@ class DhtCore:
 
 #: Nodes of a family with which its lookups need no help of the other's.
 _FEW = 64
-
-
-@lru_cache(maxsize=16384)
-def place(host: str) -> Hashable:
-    """What counts as one place in the network: a /24, an IPv6 /64; a local address by itself."""
-    try:
-        if classify(host) == "local":
-            return host
-        return subscriber(host) if ":" in host else IPv4Address(host).packed[:3]
-    except ValueError:
-        return host

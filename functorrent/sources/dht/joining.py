@@ -45,8 +45,11 @@ class Joining:
         #: Where the hosts to begin with are.
         self.addresses: list[PeerAddress] = []
         self._names: Bootstrap | None = None
+        self._naming = False
         self._walks: list[Walk] = []
+        #: When this try began, and when somebody answered last.
         self._began = 0.0
+        self._last = 0.0
         self._answered = False
         self._on = False
         self._retry_after = _FIRST_RETRY
@@ -65,31 +68,33 @@ class Joining:
         self._on = self.hold = True
         self._answered = False
         core.deadlines.set(self._too_late, now + core.limits.dht_unreachable)
-        self._walks = [Walk(core, own_id, v6, "find_node", self, self._own_more) for v6, own_id in core.ids.items()]
-        if core.known:
+        self._walks = [
+            Walk(core, own_id, v6, "find_node", self, self._own_more) for v6, own_id in core.ids.items()
+        ]
+        self._naming = True
+        for walk in self._walks:
+            walk.start()
+        if core.known or any(core.old_nodes.values()):
             core.deadlines.set(self._ask_names, now + _HEDGE)
         else:
             self._ask_names()
-        for walk in self._walks:
-            walk.start()
-            walk.seed([each for each in self.addresses if (":" in each.host) == walk.v6])
-
-    @property
-    def _naming(self) -> bool:
-        return self._names is not None or self._core.deadlines.is_set(self._ask_names)
 
     def _own_more(self, walk: Walk) -> bool:
         return self._naming
 
     def _ask_names(self) -> None:
-        if self._stopped or sum([walk.lookup.replied for walk in self._walks]) >= CLOSEST:
-            self._check()
+        if sum([walk.lookup.replied for walk in self._walks]) >= CLOSEST:
+            self._named()
             return
         settings = self._settings
         self.addresses = []
         names = Bootstrap(self._resolver, settings.bootstrap, settings.trusted, self._found, self._named)
         self._names = names
         names.start()
+
+    def is_host(self, address: PeerAddress) -> bool:
+        """Whether it is one of everybody's hosts to begin with: a routing table does without them."""
+        return not self._settings.trusted and address in self.addresses
 
     def _found(self, addresses: list[PeerAddress]) -> None:
         """Hosts to begin with have addresses."""
@@ -102,6 +107,7 @@ class Joining:
     def _named(self) -> None:
         """Every name has come to something."""
         self._names = None
+        self._naming = False
         self._check()
 
     def _check(self) -> None:
@@ -147,7 +153,7 @@ class Joining:
 
     def heard(self) -> None:
         """A node has answered."""
-        self._last = self._core.clock.seconds()
+        self._last = float(self._core.clock.seconds())
         self.given_up = False
         if not self._answered:
             self._answered = True

@@ -37,7 +37,13 @@ class Candidate:
     __slots__ = ("address", "distance", "done", "hops", "node_id", "path", "place", "stalled", "token")
 
     def __init__(
-        self, node_id: bytes | None, address: PeerAddress, distance: int, path: Path, place: Hashable, hops: int
+        self,
+        node_id: bytes | None,
+        address: PeerAddress,
+        distance: int,
+        path: Path,
+        place: Hashable,
+        hops: int,
     ) -> None:
         self.node_id = node_id
         self.address = address
@@ -70,7 +76,7 @@ class Path:
 class Lookup:
     """The nodes of one lookup in one family.
 
-    `target`: bytes of 20. `place(host)` says what counts as one place in the network; `allowed(node)`
+    `target`: bytes of 20. `place(address)` says what counts as one place in the network; `allowed(node)`
     whether a node that a stranger names may be asked at all.
     """
 
@@ -78,7 +84,7 @@ class Lookup:
         self,
         target: bytes,
         limits: Limits,
-        place: Callable[[str], Hashable],
+        place: Callable[[PeerAddress], Hashable],
         allowed: Callable[[NodeInfo], bool],
     ) -> None:
         self.target = target
@@ -114,9 +120,7 @@ class Lookup:
             if address not in self._known and len(self._known) < self._most_known:
                 self._known.add(address)
                 path = self._next_path()
-                heappush(
-                    path.candidates, Candidate(None, address, _FAR, path, self._place(address.host), 0)
-                )
+                heappush(path.candidates, Candidate(None, address, _FAR, path, self._place(address), 0))
 
     @property
     def _most_known(self) -> int:
@@ -131,7 +135,7 @@ class Lookup:
         if node in known or len(known) >= self._most_known:
             return
         known.add(node)
-        place = self._place(node.address.host)
+        place = self._place(node.address)
         if self._places.get(place, 0) >= _TRIES:
             return
         distance = int.from_bytes(node.id, "big") ^ self._target
@@ -146,7 +150,7 @@ class Lookup:
         hops = by.hops + 1
         if hops > _MAX_HOPS:
             return
-        fresh = []
+        fresh: list[NodeInfo] = []
         for node in nodes:
             if len(fresh) >= self._limits.dht_nodes_per_answer:
                 break
@@ -173,9 +177,7 @@ class Lookup:
         # A path alone gets no more than its place among others, twice.
         most = max(1, 2 * limits.dht_in_flight // len(self._paths))
         ways = [
-            path
-            for path in self._paths
-            if path.in_flight < most and path.asked < share and self._worth(path)
+            path for path in self._paths if path.in_flight < most and path.asked < share and self._worth(path)
         ]
         if not ways:
             return None

@@ -10,7 +10,7 @@ from functorrent.interfaces import PeerAddress
 from functorrent.rates import ITurn
 from functorrent.sources.dht.calls import Call
 from functorrent.sources.dht.core import DhtCore
-from functorrent.wire.krpc import Response, encode_ping
+from functorrent.wire.krpc import encode_ping
 
 
 @implementer(ITurn)

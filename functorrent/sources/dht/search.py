@@ -30,7 +30,7 @@ class Search:
     """One infohash, and everybody who waits for its peers. `ended(search)` is called at its end."""
 
     def __init__(
-        self, core: DhtCore, infohash: bytes, hold: Callable[[], bool], ended: Callable[[Search], None]
+        self, core: DhtCore, infohash: bytes, more: Callable[[Walk], bool], ended: Callable[[Search], None]
     ) -> None:
         self.infohash = infohash
         self.waiters: list[IWaiter] = []
@@ -42,7 +42,7 @@ class Search:
         self._announcing = 0
         self._starting = False
         self._over = False
-        self.walks = [Walk(core, infohash, v6, "get_peers", self, hold) for v6 in core.ids]
+        self.walks = [Walk(core, infohash, v6, "get_peers", self, more) for v6 in core.ids]
 
     # -- life ----------------------------------------------------------------------------------
 

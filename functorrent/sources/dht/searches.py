@@ -16,6 +16,7 @@ from functorrent.rates import ITurn
 from functorrent.sources.dht.core import DhtCore
 from functorrent.sources.dht.report import NOTHING
 from functorrent.sources.dht.search import IWaiter, Search
+from functorrent.sources.dht.walk import Walk
 
 #: Waiters told in one turn of the reactor that no node can be reached; each may end a fetch.
 _SLICE = 200
@@ -23,13 +24,13 @@ _SLICE = 200
 
 @implementer(ITurn)
 class Searches:
-    """`hold()`: whether nodes to begin with may come yet; `seeds()`: those that have come."""
+    """`more(walk)`: whether nodes to begin with may come yet; `seeds()`: those that have come."""
 
     def __init__(
-        self, core: DhtCore, hold: Callable[[], bool], seeds: Callable[[], Iterable[PeerAddress]]
+        self, core: DhtCore, more: Callable[[Walk], bool], seeds: Callable[[], Iterable[PeerAddress]]
     ) -> None:
         self._core = core
-        self._hold = hold
+        self._more = more
         self._seeds = seeds
         self._waiting: OrderedDict[bytes, list[IWaiter]] = OrderedDict()
         self.running: dict[bytes, Search] = {}
@@ -97,7 +98,9 @@ class Searches:
 
     def _room(self) -> bool:
         limits = self._core.limits
-        return not self._stopped and len(self.running) < (limits.dht_lookups if self._core.known else limits.dht_lookups_cold)
+        return not self._stopped and len(self.running) < (
+            limits.dht_lookups if self._core.known else limits.dht_lookups_cold
+        )
 
     def turn(self) -> None:
         """A query is ours: the next search sends it."""
@@ -111,7 +114,7 @@ class Searches:
 
     def _begin(self) -> None:
         infohash, waiters = self._waiting.popitem(last=False)
-        search = Search(self._core, infohash, self._hold, self._ended)
+        search = Search(self._core, infohash, self._more, self._ended)
         self._core.stats.lookups += 1
         self.running[infohash] = search
         for waiter in waiters:

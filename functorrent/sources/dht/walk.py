@@ -10,8 +10,9 @@ from zope.interface import implementer
 from functorrent.interfaces import PeerAddress
 from functorrent.rates import ITurn
 from functorrent.sources.dht.calls import Call
-from functorrent.sources.dht.core import DhtCore, place
+from functorrent.sources.dht.core import DhtCore
 from functorrent.sources.dht.lookup import CLOSEST, Candidate, Lookup
+from functorrent.sources.dht.places import place
 from functorrent.wire.krpc import NodeInfo, Response, encode_find_node, encode_get_peers
 
 #: Nodes of our own table that a lookup begins with: two for each path.
@@ -32,20 +33,28 @@ class IWalkOwner(Protocol):
 class Walk:
     """One lookup in one family.
 
-    `target`: bytes of 20. `method`: ``get_peers`` or ``find_node``. `hold()`: whether further nodes to
-    begin with may come yet, so that having asked all of them is not the end.
+    `target`: bytes of 20. `method`: ``get_peers`` or ``find_node``. `more(walk)`: whether further nodes to
+    begin with may come yet, so that having asked all of them in vain is not the end.
     """
 
     def __init__(
-        self, core: DhtCore, target: bytes, v6: bool, method: str, owner: IWalkOwner, hold: Callable[[], bool]
+        self,
+        core: DhtCore,
+        target: bytes,
+        v6: bool,
+        method: str,
+        owner: IWalkOwner,
+        more: Callable[[Walk], bool],
     ) -> None:
         self.v6 = v6
         self.over = False
-        self.lookup = Lookup(target, core.limits, place, core.allowed)
+        #: Whether it was given the hosts to begin with, when all the others were silent.
+        self.helped = False
+        self.lookup = Lookup(target, core.limits, _network, core.allowed)
         self._core = core
         self._method = method
         self._owner = owner
-        self._hold = hold
+        self._more = more
         self._paused: list[Candidate] = []
         self._calls: set[Call] = set()
 
@@ -55,9 +64,7 @@ class Walk:
         """Begin with the nodes of our table. `granted`: the first query's turn has been taken."""
         core = self._core
         core.deadlines.set(self._end, core.clock.seconds() + core.limits.dht_lookup_time)
-        table = core.tables.get(self.v6)
-        if table is not None:
-            self.lookup.seed(table.closest(self.lookup.target, _SEEDS))
+        self.lookup.seed(core.closest(self.v6, self.lookup.target, _SEEDS))
         if granted and self.lookup.ready:
             self.turn()
         else:
@@ -65,7 +72,7 @@ class Walk:
 
     def seed(self, addresses: Iterable[PeerAddress]) -> None:
         """Nodes to begin with, of which we know where they are."""
-        if not self.over:
+        if not self.over and self.lookup.replied < CLOSEST:
             self.lookup.seed_addresses(addresses)
             self.go_on()
 
@@ -105,7 +112,7 @@ class Walk:
             self._ask()
         if self.over or self._paused or not lookup.finished:
             return
-        if lookup.replied or not self._hold():
+        if lookup.replied or not self._more(self):
             self._end()
 
     def turn(self) -> None:
@@ -163,3 +170,7 @@ class Walk:
         """It will hardly answer; if it does after all while this goes on, that counts."""
         self.lookup.failed(call.tag)
         self.go_on()
+
+
+def _network(address: PeerAddress) -> str:
+    return place(address)[1]
