@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functorrent.interfaces import IResolver, PeerAddress
 from functorrent.sources.dht.bootstrap import Bootstrap
 from functorrent.sources.dht.core import DhtCore
-from functorrent.sources.dht.lookup import CLOSEST
+from functorrent.sources.dht.lookup import CLOSEST, Candidate
 from functorrent.sources.dht.searches import Searches
 from functorrent.sources.dht.settings import DhtSettings
 from functorrent.sources.dht.walk import Walk
@@ -115,7 +115,7 @@ class Joining:
             walk.go_on()
         self._look()
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
         """We are told by `heard`."""
 
     def walk_ended(self, walk: Walk) -> None:

@@ -16,7 +16,7 @@ from functorrent.sources.dht.calls import Call, Calls
 from functorrent.sources.dht.core import DhtCore
 from functorrent.sources.dht.ids import AddressVotes, complies, id_for, random_id
 from functorrent.sources.dht.joining import Joining
-from functorrent.sources.dht.lookup import CLOSEST
+from functorrent.sources.dht.lookup import CLOSEST, Candidate
 from functorrent.sources.dht.pings import Pings
 from functorrent.sources.dht.report import NOTHING, LookupReport
 from functorrent.sources.dht.saved import SavedTable
@@ -169,9 +169,9 @@ class DhtNode:
         if sender in core.ids.values():
             return
         if call.node_id is not None and call.node_id != sender:
+            # Named with a wrong id, or it has changed its id: the table sees to it.
             self.stats.wrong_ids += 1
-            table.failed(NodeInfo(call.node_id, address), now)
-        elif not self._joining.is_host(address):
+        if not self._joining.is_host(address):
             table.answered(NodeInfo(sender, address), now)
         external = response.external
         if external is not None and self._votes[v6].vote(address.host, external.host):
@@ -275,7 +275,7 @@ class _Finding:
         self._look()
         return self._deferred
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
         """Its nodes are the lookup's."""
 
     def walk_ended(self, walk: Walk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -12,6 +13,12 @@ from functorrent.sources.dht.lookup import CLOSEST, Candidate
 from functorrent.sources.dht.report import LookupReport
 from functorrent.sources.dht.walk import Walk
 from functorrent.wire.krpc import NodeInfo, Response
+
+#: Peers of one answer that go to the waiters at once; the rest when the lookup has ended, those of the
+#: closest nodes first. So nodes that know a hundred peers of everything do not bury who really has some.
+_AT_ONCE = 8
+#: Answers of which the rest is kept.
+_MAX_HELD = 16
 
 
 class IWaiter(Protocol):
@@ -38,6 +45,8 @@ class Search:
         self._ended = ended
         self._began = float(core.clock.seconds())
         self._peers: dict[PeerAddress, None] = {}
+        #: By walk: the peers kept back, with the distance of who named them, the closest first.
+        self._held: dict[Walk, list[tuple[int, tuple[PeerAddress, ...]]]] = {}
         self._announced: list[Announcing] = []
         self._announcing = 0
         self._starting = False
@@ -115,34 +124,43 @@ class Search:
 
     # -- IWalkOwner ----------------------------------------------------------------------------
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
-        """Peers go to the waiters at once."""
-        values, peers = response.values, self._peers
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
+        """The first of its peers go to the waiters at once."""
+        values = response.values[: self._core.limits.dht_peers_per_answer]
         if values:
-            limits = self._core.limits
-            fresh: list[PeerAddress] = []
-            for peer in values[: limits.dht_peers_per_answer]:
-                if len(peers) >= limits.dht_peers:
-                    break
-                if peer not in peers:
-                    peers[peer] = None
-                    fresh.append(peer)
-            if fresh:
-                self._core.stats.peers_found += len(fresh)
-                for waiter in list(self.waiters):
-                    waiter.found(fresh)
+            self._tell(values[:_AT_ONCE])
+            if len(values) > _AT_ONCE:
+                held = self._held.setdefault(walk, [])
+                insort(held, (candidate.distance, values[_AT_ONCE:]))
+                del held[_MAX_HELD:]
         others = response.nodes if walk.v6 else response.nodes6
         if others and not self._over:
             for other in self.walks:
                 if other is not walk:
                     other.seed_nodes(others)
 
+    def _tell(self, values: Iterable[PeerAddress]) -> None:
+        peers, most = self._peers, self._core.limits.dht_peers
+        fresh: list[PeerAddress] = []
+        for peer in values:
+            if len(peers) >= most:
+                break
+            if peer not in peers:
+                peers[peer] = None
+                fresh.append(peer)
+        if fresh:
+            self._core.stats.peers_found += len(fresh)
+            for waiter in list(self.waiters):
+                waiter.found(fresh)
+
     def walk_ended(self, walk: Walk) -> None:
-        """Where we listen, those who answered are told."""
+        """The rest of the peers goes to the waiters; where we listen, the nodes are told of us."""
+        for _, values in self._held.pop(walk, ()):
+            self._tell(values)
         port = next((each.announce_port for each in self.waiters if each.announce_port is not None), None)
         if port is not None and not self._over:
             announcing = Announcing(
-                self._core, self.infohash, port, walk.v6, walk.lookup.closest, self._announces_ended
+                self._core, self.infohash, port, walk.v6, walk.lookup.keepers(), self._announces_ended
             )
             self._announced.append(announcing)
             self._announcing += 1

@@ -22,7 +22,7 @@ _SEEDS = 2 * CLOSEST
 class IWalkOwner(Protocol):
     """Whom a walk is for. None of these may raise."""
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
         """A node answered, by the right id."""
 
     def walk_ended(self, walk: Walk) -> None:
@@ -153,12 +153,14 @@ class Walk:
         self._calls.discard(call)
         candidate: Candidate = call.tag
         sender = response.sender
-        if (call.node_id is not None and call.node_id != sender) or sender in self._core.ids.values():
+        if sender in self._core.ids.values():
             self.lookup.failed(candidate)
+        elif call.node_id is not None and call.node_id != sender:
+            self.lookup.misnamed(candidate, sender)
         else:
             nodes = response.nodes6 if self.v6 else response.nodes
             self.lookup.answered(candidate, sender, nodes, response.token)
-            self._owner.walk_answered(self, response)
+            self._owner.walk_answered(self, candidate, response)
         self.go_on()
 
     def stalled(self, call: Call) -> None:

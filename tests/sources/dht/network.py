@@ -123,6 +123,8 @@ class Network:
         self.sent = 0
         self.nodes: dict[tuple[str, int], Any] = {}
         self.ours: list[DhtNode] = []
+        #: Others that tables know, when they are filled.
+        self.others: list[NodeInfo] = []
         self.log: deque[tuple[Any, Any, bytes]] | None = None
         self._numbers = itertools.count(1)
 
@@ -188,7 +190,7 @@ class Network:
 
     def acquaint(self, nodes: list[DhtNode], warm: int = 60) -> None:
         """Fill these nodes' tables from all nodes of ours."""
-        infos = [info(node) for node in self.ours]
+        infos = [info(node) for node in self.ours] + self.others
         ordered = sorted(infos, key=lambda each: each.id)
         places = {each.id: at for at, each in enumerate(ordered)}
         for node in nodes:
