@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-
 from functorrent.interfaces import PeerAddress
-from functorrent.sources.dht.ids import random_id
 from functorrent.wire.compact import pack
 from functorrent.wire.krpc import NodeInfo, Query, decode_krpc, encode_response, pack_node
 from tests.sources.dht.network import PORT, Network
@@ -37,7 +34,7 @@ class HostileNode:
     def __init__(self, gang: Gang, address: PeerAddress) -> None:
         self.gang = gang
         self.address = address
-        self.id = random_id()
+        self.id = gang.network.id_for(None)
 
     @property
     def info(self) -> NodeInfo:
@@ -59,7 +56,7 @@ class HostileNode:
         liars = self.gang.liars
         others = self.gang.network.random.sample(liars, min(count, len(liars)))
         for other in others:
-            other.id = target[:16] + secrets.token_bytes(4)
+            other.id = target[:16] + self.gang.network.random.randbytes(4)
         return b"".join([pack_node(other.info) for other in others])
 
 
@@ -72,7 +69,9 @@ class WrongId(HostileNode):
 
     def answer(self, query: Query) -> bytes:
         target = query.target or bytes(20)
-        return encode_response(query.transaction, random_id(), nodes=self.near(target), token=b"t")
+        return encode_response(
+            query.transaction, self.gang.network.id_for(None), nodes=self.near(target), token=b"t"
+        )
 
 
 class Endless(HostileNode):
@@ -108,7 +107,9 @@ class Misnamer(HostileNode):
         target = query.target or bytes(20)
         network = self.gang.network
         closest = network.true_closest(target, 16)
-        nodes = [NodeInfo(target[:12] + secrets.token_bytes(8), each.address) for each in closest]
+        nodes = [
+            NodeInfo(target[:12] + self.gang.network.random.randbytes(8), each.address) for each in closest
+        ]
         return encode_response(
             query.transaction, self.id, nodes=b"".join([pack_node(each) for each in nodes]), token=b"t"
         )
