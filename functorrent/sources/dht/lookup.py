@@ -154,7 +154,7 @@ class Lookup:
 
     @property
     def _most_known(self) -> int:
-        return self._limits.dht_lookup_queries * self._limits.dht_nodes_per_answer
+        return self._limits.dht_lookup_queries * CLOSEST
 
     def _next_path(self) -> Path:
         self._turn += 1

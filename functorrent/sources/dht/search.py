@@ -9,10 +9,10 @@ from typing import Protocol
 from functorrent.interfaces import PeerAddress
 from functorrent.sources.dht.announcing import Announcing
 from functorrent.sources.dht.core import DhtCore
-from functorrent.sources.dht.lookup import CLOSEST, Candidate
+from functorrent.sources.dht.lookup import Candidate
 from functorrent.sources.dht.report import LookupReport
-from functorrent.sources.dht.walk import Walk
-from functorrent.wire.krpc import NodeInfo, Response
+from functorrent.sources.dht.walk import Walk, Walks
+from functorrent.wire.krpc import Response
 
 #: Peers of one answer that go to the waiters at once; the rest when the lookup has ended, those of the
 #: closest nodes first. So nodes that know a hundred peers of everything do not bury who really has some.
@@ -51,30 +51,16 @@ class Search:
         self._announcing = 0
         self._starting = False
         self._over = False
-        self.walks = [Walk(core, infohash, v6, "get_peers", self, more) for v6 in core.ids]
+        self.walks = Walks(core, infohash, "get_peers", self, more)
 
     # -- life ----------------------------------------------------------------------------------
 
     def start(self, seeds: Iterable[PeerAddress], *, granted: bool) -> None:
         """Begin, with `seeds` beside what the tables know."""
         self._starting = True
-        for walk in self.walks:
-            walk.start(granted=granted)
-            granted = False
-        self.seed(seeds)
+        self.walks.start(seeds, granted=granted)
         self._starting = False
         self._look()
-
-    def seed(self, addresses: Iterable[PeerAddress]) -> None:
-        """Further nodes to begin with."""
-        addresses = list(addresses)
-        for walk in self.walks:
-            walk.seed([each for each in addresses if (":" in each.host) == walk.v6])
-
-    def check(self) -> None:
-        """No more nodes to begin with will come."""
-        for walk in self.walks:
-            walk.go_on()
 
     def add(self, waiter: IWaiter) -> None:
         """One more wants the peers: those there are, and those to come."""
@@ -85,41 +71,24 @@ class Search:
     def cancel(self) -> None:
         """Leave nothing running; nobody is told."""
         self._over = True
-        for walk in self.walks:
-            walk.cancel()
+        self.walks.cancel()
         for announcing in self._announced:
             announcing.cancel()
 
-    @property
-    def asked(self) -> int:
-        """Nodes asked so far."""
-        return sum([walk.lookup.asked for walk in self.walks])
-
-    def closest(self) -> tuple[NodeInfo, ...]:
-        """Up to 8 nodes that answered, the closest first."""
-        closest: list[Candidate] = []
-        for walk in self.walks:
-            closest += walk.lookup.closest
-        closest.sort()
-        return tuple(
-            [NodeInfo(each.node_id, each.address) for each in closest[:CLOSEST] if each.node_id is not None]
-        )
-
     def report(self) -> LookupReport:
         """What there is so far."""
-        lookups = [walk.lookup for walk in self.walks]
-        answered = sum([lookup.replied for lookup in lookups])
+        walks, closest = self.walks, self.walks.closest()
+        asked, answered = walks.asked, walks.replied
         accepted = sum([each.accepted for each in self._announced])
-        nearest = min([lookup.closest[0] for lookup in lookups if lookup.closest], default=None)
         return LookupReport(
-            asked=self.asked,
+            asked=asked,
             answered=answered,
             peers=len(self._peers),
             announced=accepted,
-            hops=nearest.hops if nearest is not None else 0,
-            packets=self.asked + answered + accepted + sum([each.sent for each in self._announced]),
+            hops=closest[0].hops if closest else 0,
+            packets=asked + answered + accepted + sum([each.sent for each in self._announced]),
             seconds=float(self._core.clock.seconds()) - self._began,
-            closest=self.closest(),
+            closest=walks.nodes(),
         )
 
     # -- IWalkOwner ----------------------------------------------------------------------------
@@ -133,11 +102,6 @@ class Search:
                 held = self._held.setdefault(walk, [])
                 insort(held, (candidate.distance, values[_AT_ONCE:]))
                 del held[_MAX_HELD:]
-        others = response.nodes if walk.v6 else response.nodes6
-        if others and not self._over:
-            for other in self.walks:
-                if other is not walk:
-                    other.seed_nodes(others)
 
     def _tell(self, values: Iterable[PeerAddress]) -> None:
         peers, most = self._peers, self._core.limits.dht_peers
@@ -172,7 +136,7 @@ class Search:
         self._look()
 
     def _look(self) -> None:
-        if self._over or self._starting or self._announcing or not all([walk.over for walk in self.walks]):
+        if self._over or self._starting or self._announcing or not self.walks.over:
             return
         self._over = True
         self._ended(self)
