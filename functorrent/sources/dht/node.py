@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
-from functorrent.deadlines import Deadlines
 from functorrent.errors import DhtSilent, MalformedKrpc
 from functorrent.interfaces import IResolver, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
@@ -23,7 +22,6 @@ from functorrent.sources.dht.saved import SavedTable
 from functorrent.sources.dht.search import IWaiter
 from functorrent.sources.dht.searches import Searches
 from functorrent.sources.dht.settings import DhtSettings
-from functorrent.sources.dht.stats import DhtStats
 from functorrent.sources.dht.storage import PeerStorage
 from functorrent.sources.dht.table import RoutingTable
 from functorrent.sources.dht.tokens import Tokens
@@ -63,15 +61,15 @@ class DhtNode:
         saved: SavedTable | None = None,
     ) -> None:
         self.settings = settings
-        self.stats = stats = DhtStats()
-        self._core = core = DhtCore(clock, limits, stats, Deadlines(clock), settings.read_only, may_ask)
+        self._core = core = DhtCore(clock, limits, settings.read_only, may_ask)
+        self.stats = core.stats
         for v6 in families:
             own_id = random_id() if saved is None else saved.id6 if v6 else saved.id4
             core.ids[v6] = own_id
             core.tables[v6] = RoutingTable(own_id, 6 if v6 else 4)
             if saved is not None:
                 core.old_nodes[v6] = saved.nodes6 if v6 else saved.nodes4
-        core.calls = Calls(clock, send, limits, settings.rate, stats, self._heard, self._silent)
+        core.calls = Calls(clock, send, limits, settings.rate, core.stats, self._heard, self._silent)
         self._votes = {v6: AddressVotes() for v6 in families}
         self.storage = PeerStorage(limits)
         self._answers = Answers(core, send, Tokens(), self.storage)
