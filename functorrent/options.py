@@ -200,6 +200,26 @@ def endpoint(text: str) -> str:
     raise UsageError(f"{text!r} will not do: give tcp:6881, tcp6:6881, tcp:6881:interface=ADDRESS, or off")
 
 
+def tracker_list(text: str) -> str:
+    """Where a list of trackers is: a file's path, or an http: or https: URL."""
+    from urllib.parse import urlsplit
+
+    if not text.strip():
+        raise UsageError("give a file, or a URL as https://lists.example/trackers.txt")
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return text
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]{1,2048}", text):
+        raise UsageError(
+            f"{text!r} is no URL of a list: give a file, or a URL as https://lists.example/trackers.txt"
+        )
+    return text
+
+
 def template(text: str) -> str:
     """A file name's template."""
     fields = re.findall(r"\{([^{}]*)\}", text)
@@ -304,6 +324,41 @@ OPTIONS = (
         None,
         "allow loopback, private and link-local trackers and peers (default: refused, and said so)",
         default=False,
+    ),
+    Option("no-dht", None, "do not use the DHT, where peers are found without trackers", default=False),
+    Option(
+        "dht-bootstrap",
+        "HOST:PORT",
+        "a DHT node to begin with, instead of the well-known ones; may repeat",
+        peer,
+        many=True,
+    ),
+    Option(
+        "dht-read-only",
+        None,
+        "ask DHT nodes, but answer none (where few queries may come in, or none can)",
+        default=False,
+    ),
+    Option(
+        "dht-rate",
+        "N",
+        "DHT queries a second (default: 250)",
+        decimal(1, 100_000, "a number"),
+        250.0,
+    ),
+    Option("lsd", None, "look for peers on the local network (LSD)", default=False, where=(COMMAND,)),
+    Option("no-lsd", None, "do not look for peers on the local network", default=False, where=(DAEMON,)),
+    Option(
+        "web-sources",
+        None,
+        "try the .torrent files on the web that a magnet names (xs, as, ws), too",
+        default=False,
+    ),
+    Option(
+        "extra-trackers",
+        "FILE|URL",
+        "a list of further trackers for magnets that are not private (a URL is read once a day)",
+        tracker_list,
     ),
     Option(
         "give-up-after",
