@@ -158,6 +158,7 @@ class Composition:
             Part("files", lambda: None, self._files.stop),
             _part(self.exporter),
             _part(self.queue, 7.0),
+            Part("DHT", self.telemetry.dht.start, self.telemetry.dht.stop),
             _part(self.outlets, 3.5),
         ]
         if self._values["http"] != "off":
@@ -208,6 +209,7 @@ class Composition:
                 hosts=self._values["http-host"],
                 health=self.health.sentences,
                 in_flight=lambda: self.queue.in_flight,
+                dht=self.telemetry.dht.told,
                 minutes=self.telemetry.minutes,
                 metrics=lambda: render(self.telemetry)[0],
                 pages=[page_routes],
