@@ -37,6 +37,7 @@
     |   |   +-- PeerSilent            connected, but no handshake in time
     |   |   +-- PeerClosed            it hung up before it was of use
     |   +-- TrackerProtocolError an answer a tracker must not give
+    |   +-- MalformedKrpc        a DHT node's datagram that is no message
     +-- TrackerError             a tracker was of no use; carries ``status``
     |   +-- TrackerFailed        it refused, and said why
     |   +-- TrackerTimedOut      it did not answer
@@ -243,6 +244,19 @@ class PeerClosed(PeerError):
 
 class TrackerProtocolError(RemoteProtocolError):
     """An answer that no tracker may give."""
+
+
+class MalformedKrpc(RemoteProtocolError):
+    """A datagram that is no message of the DHT (BEP 5).
+
+    `transaction`: its transaction id, where it has one all the same; `query`: it is a query then, so that
+    error 203 can be answered.
+    """
+
+    def __init__(self, words: str, *, transaction: bytes | None = None, query: bool = False) -> None:
+        super().__init__(words)
+        self.transaction = transaction
+        self.query = query
 
 
 class TrackerError(FunctorrentError):

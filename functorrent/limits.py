@@ -298,5 +298,16 @@ class Limits:
     #: Bytes read of a receiver's answer, whose first words go into the log.
     webhook_answer: int = 16 * KIB
 
+    # -- DHT: messages and what a node keeps (BEP 5) -----------------------------------------
+    #: Bytes of a datagram that is read. BEP 32 sends 1024 at most; some nodes send values by the hundred.
+    dht_datagram: int = 4 * KIB
+    #: Nodes taken of one ``nodes`` (BEP 5: 8; some send 16), and peers taken of one ``values``.
+    dht_nodes: int = 32
+    dht_values: int = 200
+    #: Bytes of a token that we carry back: others' have 4 to 20.
+    dht_token: int = 64
+    #: Bytes of a transaction id that we give back: others' have 2 to 8.
+    dht_transaction: int = 32
+
 
 DEFAULT_LIMITS = Limits()
