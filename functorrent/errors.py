@@ -42,6 +42,7 @@
     |   +-- TrackerFailed        it refused, and said why
     |   +-- TrackerTimedOut      it did not answer
     |   +-- TrackerUnsupported   a URL we cannot use (wss:, nonsense)
+    +-- DhtSilent                a DHT node did not answer
     +-- AddressNotAllowed        the address guard refused a host or a peer
     +-- NameNotResolved          a host name has no address
     +-- FetchFailed              a fetch ended without metadata; carries the report
@@ -257,6 +258,10 @@ class MalformedKrpc(RemoteProtocolError):
         super().__init__(words)
         self.transaction = transaction
         self.query = query
+
+
+class DhtSilent(FunctorrentError):
+    """A DHT node did not answer in time, or cannot be reached from here."""
 
 
 class TrackerError(FunctorrentError):

@@ -297,10 +297,10 @@ def _values(values: list[Any]) -> tuple[PeerAddress, ...]:
     return tuple([peer for peer in found if peer is not None])
 
 
-def parse_nodes(data: bytes) -> tuple[NodeInfo, ...]:
-    """The nodes in a ``nodes`` value, 26 bytes each; stray bytes, port 0 and what goes over
-    `Limits.dht_nodes` left out."""
-    data = data[: min(len(data) // NODE4_LENGTH, _MAX_NODES) * NODE4_LENGTH]
+def parse_nodes(data: bytes, most: int = _MAX_NODES) -> tuple[NodeInfo, ...]:
+    """The nodes in a ``nodes`` value, 26 bytes each; stray bytes, port 0 and what goes over `most` nodes
+    left out."""
+    data = data[: min(len(data) // NODE4_LENGTH, most) * NODE4_LENGTH]
     return tuple(
         [
             _new(NodeInfo, (node_id, _new(PeerAddress, (f"{a}.{b}.{c}.{d}", port))))
@@ -310,9 +310,9 @@ def parse_nodes(data: bytes) -> tuple[NodeInfo, ...]:
     )
 
 
-def parse_nodes6(data: bytes) -> tuple[NodeInfo, ...]:
+def parse_nodes6(data: bytes, most: int = _MAX_NODES) -> tuple[NodeInfo, ...]:
     """The nodes in a ``nodes6`` value, 38 bytes each; as `parse_nodes`."""
-    data = data[: min(len(data) // NODE6_LENGTH, _MAX_NODES) * NODE6_LENGTH]
+    data = data[: min(len(data) // NODE6_LENGTH, most) * NODE6_LENGTH]
     return tuple(
         [
             _new(NodeInfo, (node_id, _new(PeerAddress, (inet_ntop(AF_INET6, host), port))))
