@@ -192,17 +192,17 @@ class Downloads:
     # -- memory --------------------------------------------------------------------------------
 
     def grown(self, download: Download, number: int) -> None:
-        """A download holds so many bytes more. Where all hold too much, one over its share ends.
+        """A download holds so many bytes more. Where all hold too much, one of the larger ones ends.
 
-        The newest of those: who came first goes on, and small files are never in the way.
+        The newest of those over half its share: who came first goes on, and small files are never in the way.
         """
         if download.over:
             return
         self._held += number
         if self._held <= self._budget:
             return
-        share = self._budget // len(self._running)
-        newest = next((each for each in reversed(self._running) if each.size > share), download)
+        half = self._budget // (2 * len(self._running))
+        newest = next((each for each in reversed(self._running) if each.size > half), download)
         if newest is download:
             raise _NoRoom
         get, newest.get = newest.get, None
