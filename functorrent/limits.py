@@ -364,5 +364,26 @@ class Limits:
     dht_answers_rate_all: float = 2000.0
     dht_answers_burst_all: float = 2000.0
 
+    # -- web sources (xs, as, ws of a magnet) ----------------------------------------------
+    #: GETs of .torrent files at once, and of one server: indexers refuse who asks for much more.
+    web_sources_at_once: int = 16
+    web_sources_per_server: int = 4
+    #: ... that wait for one of them: no fewer than the magnets that are looked for (`max_parked`).
+    web_sources_waiting: int = 10_000
+    #: One GET, redirects included: 64 MiB at 2 MiB/s.
+    web_source_timeout: float = 30.0
+    #: A magnet's next web source is asked when the one before has failed, or after so long.
+    web_source_patience: float = 2.0
+    #: Web sources of one magnet that are asked at all; a hostile one names hundreds.
+    web_sources_per_magnet: int = 8
+    #: A magnet's own time does not run while it waits for its turn, but no longer than this.
+    web_source_wait: float = 120.0
+    #: A server that failed this often on end is left alone for so long.
+    web_source_failures: int = 2
+    web_source_rest: float = 60.0
+    #: Bytes of all .torrent files on their way (raised to twice what one may have, which is twice
+    #: `max_metadata`: piece layers may be as long as the info dictionary, BEP 52).
+    web_sources_bytes: int = 128 * MIB
+
 
 DEFAULT_LIMITS = Limits()
