@@ -7,7 +7,7 @@ functions that need them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from functorrent.errors import UsageError
@@ -437,9 +437,19 @@ def options_of(place: str) -> list[Option]:
 # -- what is built from it -------------------------------------------------------------------
 
 
-def add_arguments(parser: ArgumentParser, place: str = COMMAND) -> None:
-    """Put the table's options into an argparse parser. Wrong values raise UsageError."""
+def defaults(place: str) -> dict[str, Any]:
+    """What each option of COMMAND or of DAEMON is where it is not given, by name."""
+    return {option.name: [] if option.many else option.default for option in options_of(place)}
+
+
+def add_arguments(parser: ArgumentParser, place: str = COMMAND, only: Container[str] | None = None) -> None:
+    """Put the table's options, or those of them that are named in `only`, into an argparse parser.
+
+    Wrong values raise UsageError.
+    """
     for option in options_of(place):
+        if only is not None and option.name not in only:
+            continue
         flags = [f"--{option.name}"] if option.short is None else [f"-{option.short}", f"--{option.name}"]
         text = option.help.replace("%", "%%")
         if option.metavar is None:

@@ -53,7 +53,7 @@ class DoorTests(FolderTestCase):
 
     def test_wrong_usage_is_one_line_with_a_hint(self) -> None:
         for arguments, hint in (
-            (["fetsh"], "fetch, show or demo"),
+            (["fetsh"], "fetch, show, peers, dht or demo"),
             ([magnet(1)], "functorrent fetch 'magnet:...'"),
             (["--jobs", "3"], "options come after the command"),
             (["fetch"], "give a magnet link"),

@@ -70,7 +70,11 @@ class DhtWatch:
         node = self._node()
         if node is None:
             return None
-        return {(family,): len(table) for family, table in zip(FAMILIES, node.tables, strict=False)}
+        # None for a family that the machine has not.
+        return {
+            (family,): 0 if table is None else len(table)
+            for family, table in zip(FAMILIES, node.tables, strict=True)
+        }
 
     # -- what it tells -------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ class DhtWatch:
     def nodes(self) -> int | None:
         """Nodes known in both families; None without a DHT."""
         node = self._node()
-        return None if node is None else sum(len(table) for table in node.tables)
+        return None if node is None else sum(len(table) for table in node.tables if table is not None)
 
     def told(self) -> dict[str, int] | None:
         """As /api/v1/stats tells it: ``{"nodes": n}``, or None without a DHT."""

@@ -74,6 +74,12 @@ class DhtWatchTests(SynchronousTestCase):
         )
         self.assertEqual(self.watch.told(), {"nodes": 152})
 
+    def test_a_machine_of_one_family(self) -> None:
+        self.node = node(5)
+        self.node.tables = (self.node.tables[0], None)
+        self.assertEqual(self.read()["nodes"], {("ipv4",): 5, ("ipv6",): 0})
+        self.assertEqual(self.watch.nodes, 5)
+
     def test_warm(self) -> None:
         self.node = node(150, 2)
         self.watch.start()
