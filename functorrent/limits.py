@@ -351,8 +351,9 @@ class Limits:
     #: Nodes taken of one answer (BEP 5: 8), and candidates of one path.
     dht_nodes_per_answer: int = 16
     dht_candidates: int = 64
-    #: Peers taken of one answer (libtorrent names 100 at most), and of one lookup.
-    dht_peers_per_answer: int = 100
+    #: Peers taken of one answer (libtorrent names 100 at most), and of one lookup: a third of some 40 nodes
+    #: may name nothing but lies.
+    dht_peers_per_answer: int = 50
     dht_peers: int = 1000
     #: Seconds from the first query until a network that has not answered counts as unreachable.
     dht_unreachable: float = 3.0

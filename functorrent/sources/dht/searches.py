@@ -77,7 +77,7 @@ class Searches:
     def waits(self, infohash: bytes) -> bool:
         """Whether its first query has not gone out yet."""
         search = self.running.get(infohash)
-        return not search.asked if search is not None else infohash in self._waiting
+        return not search.walks.asked if search is not None else infohash in self._waiting
 
     def __len__(self) -> int:
         """Searches that wait for their turn."""
@@ -135,12 +135,12 @@ class Searches:
         """Nodes to begin with have come."""
         addresses = list(addresses)
         for search in list(self.running.values()):
-            search.seed(addresses)
+            search.walks.seed(addresses)
 
     def check(self) -> None:
         """No more nodes to begin with will come, or there is a table now."""
         for search in list(self.running.values()):
-            search.check()
+            search.walks.go_on()
         self._next()
 
     def flush(self) -> None:
