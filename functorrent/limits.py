@@ -386,5 +386,38 @@ class Limits:
     #: `max_metadata`: piece layers may be as long as the info dictionary, BEP 52).
     web_sources_bytes: int = 128 * MIB
 
+    # -- LSD (BEP 14) ----------------------------------------------------------------------
+    #: An infohash is announced once in so long, and what others announce is believed for twice as long, so
+    #: that one lost datagram costs nothing.
+    lsd_interval: float = 300.0
+    #: Datagrams at once, on each interface, and seconds for each one after that. BEP 14 wants no more than
+    #: one a minute, and several infohashes in one for over 5 torrents. Transmission: one a minute.
+    lsd_burst: int = 5
+    lsd_minute: float = 60.0
+    #: An announce waits so long for others that may go along, and for trackers that may be quicker.
+    lsd_gather: float = 0.1
+    #: From then on neighbours have so long to call us or to announce themselves, before the source is
+    #: finished. Called within: libtorrent 1.0 s, Transmission 2, aria2 1.
+    lsd_wait: float = 2.0
+    #: Datagrams a second that are read at all (2 % of a core for junk); announces a second that are looked
+    #: into, in all and of one address. Transmission takes 10 a second; libtorrent sends up to 3.
+    lsd_reads: float = 2000.0
+    lsd_rate: float = 100.0
+    lsd_rate_each: float = 5.0
+    #: ... and at once: bittorrent-lsd sends one for each torrent when it starts.
+    lsd_burst_in: int = 500
+    lsd_burst_each: int = 100
+    #: Neighbours remembered, and infohashes of each that it announced (5 MB when full).
+    lsd_neighbours: int = 64
+    lsd_infohashes: int = 500
+    #: Peers of one magnet taken; of one address, that can be anybody's on the subnet, so many ports.
+    lsd_peers: int = 50
+    lsd_ports: int = 4
+    #: Magnets listened for at once.
+    lsd_magnets: int = 20_000
+    #: Interfaces used (Linux lets a socket be in 20 groups), and seconds between looks at what we have.
+    lsd_interfaces: int = 16
+    lsd_look: float = 60.0
+
 
 DEFAULT_LIMITS = Limits()
