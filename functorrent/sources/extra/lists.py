@@ -91,7 +91,7 @@ def load(path: str, url: str, limits: Limits) -> tuple[TrackerList, float] | Non
     except OSError:
         return None
     head, _, rest = data.partition(b"\n")
-    if head != _head(url):
+    if head != _head(url) or len(data) > limits.extra_list:
         return None
     try:
         found = TrackerList.parse(rest, limits)

@@ -1,9 +1,9 @@
 """Extra trackers as a peer source: a `TrackerSource` of its own, asked what the magnet does not ask itself.
 
 They name peers, and are shown with the other trackers; they never go into the .torrent. What is private
-is not theirs (BEP 27): that it is, only its info dictionary says, and with that the fetch is over, and nothing
-is sent but the `stopped` that those are owed who were told `started`. But a magnet whose own trackers have
-a passkey is taken to be private from the first.
+is not theirs (BEP 27): that it is, only its info dictionary says, and with that the fetch is over, and
+nothing is sent but the `stopped` that those are owed who were told `started`. But a magnet whose own
+trackers have a passkey is taken to be private from the first.
 """
 
 from __future__ import annotations
