@@ -419,5 +419,15 @@ class Limits:
     lsd_interfaces: int = 16
     lsd_look: float = 60.0
 
+    # -- extra trackers (a list of the user's) ---------------------------------------------
+    #: Bytes of the list, and trackers of it that are used: public ones have 20 to 150, in 8 KiB.
+    extra_list: int = 1 * MIB
+    extra_trackers: int = 200
+    #: A list at a URL is fetched once in so long (public ones change daily); after a failure sooner.
+    extra_list_life: float = 86_400.0
+    extra_list_retry: float = 3600.0
+    #: A file is looked at once in so long.
+    extra_file_look: float = 60.0
+
 
 DEFAULT_LIMITS = Limits()

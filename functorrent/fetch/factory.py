@@ -38,6 +38,8 @@ from functorrent.peer.protocol import PeerProtocol
 
 #: Peers that magnets of one torrent may name, all duplicates together.
 _MAX_NAMED = 500
+#: What else magnets of one torrent add up to: URLs of .torrent files, and web seeds.
+_URLS = ("exact_sources", "acceptable_sources", "web_seeds")
 #: Seconds between looks at a source where a magnet waits for its turn.
 _WAIT = 10.0
 
@@ -99,7 +101,7 @@ class MetadataClientFactory(ClientFactory):
         return result
 
     def join(self, magnet: Magnet) -> None:
-        """The same torrent once more: its further trackers and peers join in."""
+        """The same torrent once more: its further trackers, peers and web sources join in."""
         if self._over:
             return
         ours = self.magnet
@@ -108,9 +110,14 @@ class MetadataClientFactory(ClientFactory):
         room = max(0, self.core.limits.max_trackers - len(known))
         trackers = [url for url in magnet.all_trackers() if url not in known][:room]
         peers = [each for each in magnet.peers if each not in ours.peers][: _MAX_NAMED - len(ours.peers)]
-        if not trackers and not peers:
+        urls: dict[str, Any] = {}
+        for name in _URLS:
+            have = getattr(ours, name)
+            room = max(0, self.core.limits.max_trackers - len(have))
+            urls[name] = tuple([url for url in getattr(magnet, name) if url not in have][:room])
+        if not trackers and not peers and not any(urls.values()):
             return
-        further = replace(magnet, trackers=tuple((url,) for url in trackers), peers=tuple(peers))
+        further = replace(magnet, trackers=tuple((url,) for url in trackers), peers=tuple(peers), **urls)
         self.magnet = ours.merged(further)
         self._find(further, ())
 
