@@ -32,6 +32,7 @@ from functorrent.interfaces import (
     IMetadataLibrary,
     IMetadataProvider,
     IMetadataSink,
+    INodeSource,
     IPeerExtension,
     IPeerSource,
     IPeerSourceMaker,
@@ -151,6 +152,7 @@ class Fetcher:
                     source.start()
                 except Exception:
                     self.log.failure("the source {name!r} could not begin", name=source.name)
+        self._use_node()
         peers: list[PeerAddress] = []
         for host, port in self.settings.peers:
             try:
@@ -159,6 +161,25 @@ class Fetcher:
             except (NameNotResolved, AddressNotAllowed) as error:
                 raise UsageError(f"--peer {host}:{port}: {error}") from error
         self.core.extra_peers = tuple(peers)
+
+    def _use_node(self) -> None:
+        """Our DHT node, if we have one: peers are told of it, and it hears of theirs (BEP 5)."""
+        node = next((source for source in self.core.sources if INodeSource.providedBy(source)), None)
+        if node is None:
+            return
+        table = self.core.table
+
+        def heard_node(address: PeerAddress) -> None:
+            try:
+                node.heard_node(address)
+            except Exception:
+                self.log.failure("the source {name!r} could not hear of a node", name=node.name)
+
+        try:
+            table.node_port = node.node_port
+            table.heard_node = heard_node
+        except Exception:
+            self.log.failure("the source {name!r} could not tell its port", name=node.name)
 
     def _discover(self, find: Callable[[], list[Any]]) -> list[Any]:
         try:

@@ -6,7 +6,7 @@ connection with a warning; it never takes the connection along.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -44,7 +44,8 @@ class ExtensionTable:
 
     `extensions`: in the order that gives them their ids; one whose name comes again, or is no name,
     is left out with a warning.
-    `port`: our listening port for ``p``, or None; it may be set later.
+    `port`: our listening port for ``p``, or None; it may be set later. So may `node_port`, the UDP port of
+    our DHT node (None: we have none), and `heard_node`, which takes the nodes that peers say they have.
     """
 
     log = Logger()
@@ -61,6 +62,8 @@ class ExtensionTable:
                 self.extensions[name] = extension
         self.local = LocalExtensions(self.extensions)
         self.port: int | None = None
+        self.node_port: int | None = None
+        self.heard_node: Callable[[PeerAddress], None] | None = None
         self._client = f"{CLIENT} {version}".strip()
         self._plain: dict[int | None, bytes] = {}
 
