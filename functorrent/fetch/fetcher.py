@@ -50,6 +50,7 @@ from functorrent.peer.pollset import PollSet, make_pollset
 from functorrent.peer.serving import ServingStats
 from functorrent.peer.shelf import Shelf
 from functorrent.peer.ut_metadata import UtMetadata
+from functorrent.peer.ut_pex import UtPex
 from functorrent.resolver import GuardedResolver
 from functorrent.sources.tracker import TrackerSourceMaker
 
@@ -135,7 +136,8 @@ class Fetcher:
         sources, extensions, plugins = self._further
         ut_metadata = UtMetadata(core.clock, self._sink, self._shelf, core.limits, self.serving)
         found = self._discover(discover_extensions) if plugins else []
-        core.table = ExtensionTable([ut_metadata, *extensions, *found], __version__)
+        ut_pex = UtPex(core.deadlines, self._wanted, core.limits)
+        core.table = ExtensionTable([ut_metadata, ut_pex, *extensions, *found], __version__)
         makers = [TrackerSourceMaker(frozenset(self.settings.trackers)), *sources]
         if plugins:
             makers += self._discover(discover_sources)

@@ -58,6 +58,13 @@ class IPeerOwner(Interface):
     def is_lone(peer: PeerProtocol) -> bool:
         """Whether this peer is all there is, so that it may be slow."""
 
+    def peer_lacks(peer: PeerProtocol) -> bool:
+        """It lacks the metadata, but an extension would keep it open: whether there is room for it. Asked
+        again now and then while it stays."""
+
+    def peer_offers(peer: PeerProtocol) -> None:
+        """One that lacked the metadata, and stayed, has it after all."""
+
     def peer_ended(peer: PeerProtocol, error: PeerError | None) -> None:
         """The connection is over; None where our side ended it. Called once."""
 
@@ -266,14 +273,16 @@ class PeerProtocol(Protocol):
             heard_node(PeerAddress(self.address.host, message.port))
 
     def _extended_handshake(self, handshake: ExtendedHandshake) -> None:
-        self._lacking = None
+        lacked, self._lacking = self._lacking, None
         self._dispatcher.extended_handshake(handshake)
         if self._lacking is None:
+            if lacked is not None and not self._over:
+                self.owner.peer_offers(self)
             # Progress once: handshakes sent on and on are of no use to anybody.
             if not self._offered:
                 self._offered = True
                 self.progress()
-        elif self._kept_until <= self.owner.clock.seconds():
+        elif self._kept_until <= self.owner.clock.seconds() or not self.owner.peer_lacks(self):
             raise self._lacking
 
     # -- what extensions and owners call ---------------------------------------------------
@@ -391,7 +400,9 @@ class PeerProtocol(Protocol):
             due = max(due, self._last_progress + self._write_timeout)
         if due <= now and self._still_sends(now):
             due = self._due = now + self.limits.progress_timeout
-        if due > now:
+        if self._lacking is not None and due > now and not self.owner.peer_lacks(self):
+            self.abort(self._lacking)
+        elif due > now:
             # What keeps it may be taken back at any time.
             owner.deadlines.set(self._expired, min(due, now + self.limits.progress_timeout))
         elif self._asked is not None:
