@@ -101,8 +101,8 @@ class IPeerHandle(Interface):
         """The peer was of use: its progress deadline starts again."""
 
     def keep_open(seconds: float) -> None:
-        """Do not hang up for lack of metadata for so long (capped). An extension's last word counts;
-        0 takes it back."""
+        """Do not hang up for lack of metadata for so long (capped), while sockets are plenty. An extension's
+        last word counts; 0 takes it back."""
 
     def abort(error: PeerError) -> None:
         """Hang up; the peer is counted by ``error.outcome``."""

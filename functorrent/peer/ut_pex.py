@@ -71,16 +71,17 @@ class UtPex:
 
     def keep(self, session: UtPexSession) -> bool:
         """Whether one more peer of a fetch is kept; it may take the place of one that has said its say."""
-        kept = self._kept.setdefault(session.peer.infohash, [])
+        infohash, now = session.peer.infohash, self.clock.seconds()
+        kept = self._kept.get(infohash, [])
         if len(kept) >= self.limits.max_pex_kept:
-            now = self.clock.seconds()
             done = next((each for each in kept if each.is_done(now)), None)
             if done is None:
                 return False
             done.let_go()
-            kept = self._kept.setdefault(session.peer.infohash, [])
-        kept.append(session)
-        self._deadlines.set(self._look, self.clock.seconds() + _LOOK)
+        if not self._kept:
+            # Else it is set: who comes must not put the next look off.
+            self._deadlines.set(self._look, now + _LOOK)
+        self._kept.setdefault(infohash, []).append(session)
         return True
 
     def forget(self, session: UtPexSession) -> None:
