@@ -85,6 +85,8 @@ class Race:
         #: Those that peers named, for when there is no candidate left; and how many there were.
         self._hearsay: deque[PeerAddress] = deque()
         self._heard = 0
+        #: Local addresses that strangers named: refused, until somebody names them who may.
+        self._not_trusted: set[PeerAddress] = set()
         self._dials: dict[PeerAddress, tuple[PeerConnection, float]] = {}
         self._peers: dict[PeerProtocol, float] = {}
         self._ready: set[PeerProtocol] = set()
@@ -117,6 +119,8 @@ class Race:
         candidates = self._hearsay if hearsay else self._candidates
         for address in addresses:
             if address in known:
+                if not hearsay and (self._hearsay or self._not_trusted):
+                    self._better_known(address, trusted)
                 continue
             if len(known) >= core.limits.max_candidates:
                 break
@@ -133,11 +137,24 @@ class Race:
             try:
                 check(address.host, address.port, trusted=trusted)
             except AddressNotAllowed as error:
-                self._not_allowed(error)
+                if self._not_allowed(error):
+                    self._not_trusted.add(address)
                 continue
             candidates.append(address)
         if self._candidates or self._hearsay:
             core.dialer.want(self)
+
+    def _better_known(self, address: PeerAddress, trusted: bool) -> None:
+        """One that was named before is named again, by somebody whose word counts for more."""
+        if address in self._hearsay:
+            self._hearsay.remove(address)
+        elif trusted and address in self._not_trusted:
+            self._not_trusted.discard(address)
+            self.counts["not_allowed"] -= 1
+            self.local -= 1
+        else:
+            return
+        self._candidates.append(address)
 
     def whole(self, info_bytes: bytes) -> bool:
         """A whole info dictionary, from elsewhere than a peer; its hash decides."""
@@ -151,9 +168,12 @@ class Race:
         self.counts["found"] += 1
         self._not_allowed(error)
 
-    def _not_allowed(self, error: AddressNotAllowed) -> None:
+    def _not_allowed(self, error: AddressNotAllowed) -> bool:
+        """Count it; returns whether it is one that may be dialed if somebody we trust names it."""
+        local = "--allow-local" in error.why
         self.counts["not_allowed"] += 1
-        self.local += "--allow-local" in error.why
+        self.local += local
+        return local
 
     def unreachable(self) -> None:
         """A peer was named that has no address."""
