@@ -102,6 +102,16 @@ class HelpTests(Case):
         self.fetched(result)
         self.assert_nothing_left()
 
+    def test_a_slow_peer_beside_those_that_are_kept(self) -> None:
+        """It is the last that has the metadata, so it may take its time."""
+        self.lacking(1, 2)
+        self.network.seeder(peer(3), INFO, behaviours.Trickle(180.0, after=300))
+        result = self.start(peer(1), peer(2), peer(3))
+        self.source.finish(tracker_report(3))
+        self.assertGreater(self.run_until_told(result), LIMITS.progress_timeout)
+        self.fetched(result)
+        self.assert_nothing_left()
+
     def test_one_that_gets_the_metadata_itself(self) -> None:
         """Ten seconds later, while a source is at work still."""
 

@@ -249,8 +249,9 @@ class CandidateTests(Case):
         self.network.seeder(local[1], INFO)
         result = self.start()
         sink = self.source.finds[0][1]
-        sink.peers(local)
-        sink.peers(local, hearsay=True)
+        for _ in range(2):
+            sink.peers(local)
+            sink.peers(local, hearsay=True)
         self.run_for(1)
         self.assertEqual((self.network.dialed, self.race.counts["not_allowed"]), ([], 2))
         for _ in range(2):
