@@ -14,33 +14,10 @@ from functorrent.limits import DEFAULT_LIMITS
 from functorrent.peer.ut_pex import UtPex
 from functorrent.testing import behaviours
 from functorrent.testing.seeder import SeederProtocol
-from functorrent.wire.extended import ExtendedHandshake
-from functorrent.wire.pex import PexMessage, PexPeer
 from tests.fetch.bed import INFO, FetchCase, peer, tracker_report
+from tests.naming import Names
 
 LIMITS = DEFAULT_LIMITS
-
-
-class Names(behaviours.Behaviour):
-    """Lacks the metadata, and names peers after so many seconds, in messages one right after the other."""
-
-    def __init__(self, *messages: Iterable[PeerAddress], after: float = 1.0, metadata: bool = False) -> None:
-        self.messages = messages
-        self.after = after
-        self.metadata = metadata
-
-    def extended_items(self, peer: SeederProtocol, items: dict[str, Any]) -> dict[str, Any]:
-        if not self.metadata:
-            del items["metadata_size"]
-        return items
-
-    def extended_handshake(self, peer: SeederProtocol, handshake: ExtendedHandshake) -> None:
-        peer.seeder.clock.callLater(self.after, self.tell, peer)
-
-    def tell(self, peer: SeederProtocol) -> None:
-        """Name them."""
-        for addresses in self.messages:
-            peer.send_extended(2, PexMessage(tuple(PexPeer(each) for each in addresses)).encode())
 
 
 class Case(FetchCase):

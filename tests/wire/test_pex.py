@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from functorrent.errors import LocalProtocolError, MalformedMessage
 from functorrent.interfaces import PeerAddress
 from functorrent.wire.bencode import decode, encode
-from functorrent.wire.pex import MOST, SEED, UTP, PexMessage, PexPeer, decode_pex
+from functorrent.wire.pex import MOST, REACHABLE, SEED, UTP, PexMessage, PexPeer, decode_pex
 from tests.wire.helpers import quick
 
 ports = st.integers(0, 65535)
@@ -64,6 +64,27 @@ class PexMessageTests(SynchronousTestCase):
             decode_pex(b"d5:added6:\x7f\x00\x00\x03\x80Y7:added.f1:\x00e"),
             PexMessage((PexPeer(PeerAddress("127.0.0.3", 0x8059)),)),
         )
+
+    def test_bytes_of_ut_pex(self) -> None:
+        """As ut_pex 3.0.2 (webtorrent's) says it, its keys in no order."""
+        payload = bytes.fromhex(
+            "64353a616464656431323a5db8d8221ae15db8d823c8d5373a61646465642e66323a1200363a61646465643631383a260628"
+            "000220000100000000000000071ae2383a6164646564362e66313a04373a64726f70706564363a5db8d8240001383a64726f"
+            "7070656436303a65"
+        )
+        message = decode_pex(payload)
+        self.assertEqual(
+            message,
+            PexMessage(
+                (
+                    PexPeer(PeerAddress("93.184.216.34", 6881), SEED | REACHABLE),
+                    PexPeer(PeerAddress("93.184.216.35", 51413)),
+                    PexPeer(PeerAddress("2606:2800:220:1::7", 6882), UTP),
+                ),
+                (PeerAddress("93.184.216.36", 1),),
+            ),
+        )
+        self.assertEqual([peer.seed for peer in message.added], [True, False, False])
 
     @given(messages)
     @quick
