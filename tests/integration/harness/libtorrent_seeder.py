@@ -18,8 +18,10 @@ from tests.integration.harness.programs import Program, require_libtorrent
 
 
 class LibtorrentSeeder(Program):
-    """The handle. `port` is where it listens; `listens` False: nobody can call it, as behind NAT. `dht`: it has
-    a DHT node, on the same port."""
+    """The handle. `port` is where it listens; `listens` False: nobody can call it, as behind NAT.
+
+    `dht`: it has a DHT node, on the same port.
+    """
 
     def __init__(
         self, folder: Path, host: str = "127.0.0.1", *, listens: bool = True, dht: bool = False
