@@ -114,32 +114,21 @@ class UtPex:
 class UtPexSession:
     """ut_pex on one connection."""
 
-    __slots__ = (
-        "_extension",
-        "_has_metadata",
-        "_is_kept",
-        "_messages",
-        "_shares_metadata",
-        "_sink",
-        "_speaks",
-        "_taken",
-        "_waited_for",
-        "peer",
-    )
+    # Defaults of the class: nearly every connection of a bulk fetch ends before one of them changes.
+    _speaks = False
+    _shares_metadata = False
+    _has_metadata = False
+    _is_kept = False
+    #: Until when its first message is waited for, if it comes to that.
+    _waited_for = 0.0
+    #: When its last messages came; made at the first.
+    _messages: deque[float] | None = None
+    _taken = 0
 
     def __init__(self, peer: IPeerHandle, extension: UtPex, sink: IPeerExchangeSink) -> None:
         self.peer = peer
         self._extension = extension
         self._sink: IPeerExchangeSink | None = sink
-        self._speaks = False
-        self._shares_metadata = False
-        self._has_metadata = False
-        self._is_kept = False
-        #: Until when its first message is waited for, if it comes to that.
-        self._waited_for = 0.0
-        #: When its last messages came; made at the first.
-        self._messages: deque[float] | None = None
-        self._taken = 0
 
     # -- IPeerExtensionSession ---------------------------------------------------------------
 
