@@ -66,6 +66,7 @@ class MetadataClientFactory(ClientFactory):
         self._released = released
         self._result: Deferred[Metadata] | None = None
         self._lookups = Lookups(core, self.race, self._look)
+        self.race.lookups = self._lookups.pending
         self._lingering = False
         self._lingered = False
         self._began = 0.0
@@ -211,11 +212,13 @@ class MetadataClientFactory(ClientFactory):
 
     def _look(self) -> None:
         """Something ended: is there anything left to wait for?"""
-        if self._over or self._starting or not self.race.idle or self._lingering:
+        race = self.race
+        if self._over or self._starting or not race.hungry or self._lingering:
             return
-        if self._lookups.pending:
-            if self.race.counts["found"]:
-                # All it has so far is dead peers: who waits for a source's next word needs no slot.
+        if self._lookups.pending or not race.idle:
+            if race.counts["found"]:
+                # All it has so far is dead peers: who waits for a word of a source, or of a peer that has
+                # no metadata, needs no slot.
                 self._release()
             return
         core = self.core
