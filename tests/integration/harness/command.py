@@ -96,7 +96,10 @@ class Command(ProcessProtocol):
 
 
 def start(reactor: Any, *arguments: str, limit: float = 30.0, **spawn: Any) -> Command:
-    """`functorrent ARGUMENTS`, running."""
+    """`functorrent ARGUMENTS`, running. A fetch that names no DHT nodes has no DHT: the world's is no place
+    for tests."""
+    if arguments[:1] == ("fetch",) and not any(each.startswith("--dht") for each in arguments):
+        arguments = (*arguments, "--no-dht")
     return Command(reactor, ["-m", "functorrent", *arguments], limit, **spawn)
 
 
