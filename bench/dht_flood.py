@@ -1,8 +1,8 @@
 """Asks one DHT node as fast as it answers: `python -m bench.dht_flood HOST PORT METHOD SECONDS`.
 
 From 200 addresses (127.40.N.1), each in a /24 of its own, with a few queries in flight each: as a node
-in the wild is asked, and under any limit by address that a node may be told to lift only so far. Prints a line
-of JSON: how many were answered, how many went unanswered, in how many seconds.
+in the wild is asked. Prints a line of JSON: how many it sent, how many were answered (errors among them),
+in how many seconds.
 """
 
 from __future__ import annotations
