@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from functorrent.commands import dht
 from functorrent.commands.dht import Asking
-from functorrent.errors import InvalidMagnet, NameNotResolved, UsageError
+from functorrent.errors import DhtSilent, InvalidMagnet, NameNotResolved, UsageError
 from functorrent.interfaces import PeerAddress
 from functorrent.wire.krpc import NodeInfo
 from tests.commands_bed import Screen, infohash, magnet
@@ -50,7 +50,7 @@ class Node:
 
     def find_node(self, target: bytes) -> Deferred[list[NodeInfo]]:
         self.target = target
-        self.near: Deferred[list[NodeInfo]] = Deferred()
+        self.near: Deferred[list[NodeInfo]] = Deferred(lambda near: near.callback(NODES[:2]))
         return self.near
 
 
@@ -58,7 +58,7 @@ class Resolver:
     def resolve(self, host: str, *, trusted: bool = False) -> Deferred[list[str]]:
         assert trusted, "the user typed it"
         if host == "nowhere":
-            return fail(NameNotResolved(host, "no such name"))
+            return fail(NameNotResolved("nowhere: no such name"))
         return succeed(["93.184.216.1"])
 
 
@@ -153,8 +153,12 @@ class PingTests(DhtTestCase):
         self.clock.advance(10)
         self.assertEqual(self.successResultOf(running), 1)
         self.assertEqual(self.screen.err, ["functorrent: router.example:6881: no answer within 10 s"])
+        running = self.ask("ping", "router.example", 6881)
+        self.node.pong.errback(DhtSilent("93.184.216.1:6881 does not answer"))
+        self.assertEqual(self.successResultOf(running), 1)
+        self.assertEqual(self.screen.err[1], "functorrent: router.example:6881: it does not answer")
         self.assertEqual(self.successResultOf(self.ask("ping", "nowhere", 1)), 1)
-        self.assertIn("functorrent: nowhere:1: ", self.screen.err[1])
+        self.assertIn("functorrent: nowhere:1: ", self.screen.err[2])
         self.assertEqual(self.screen.out, [])
         self.assertEqual(self.successResultOf(self.ask("ping", "nowhere", 1, as_json=True)), 1)
         told = self.told()
@@ -190,14 +194,24 @@ class NodesTests(DhtTestCase):
 
     def test_closest(self) -> None:
         running = self.ask("nodes", infohash(1))
+        self.node.ready.callback(None)
         self.assertEqual(self.node.target, infohash(1))
         self.node.near.callback(NODES)
         self.assertEqual(self.successResultOf(running), 0)
         self.assertEqual(len(self.screen.out), 3)
 
+    def test_closest_so_far(self) -> None:
+        running = self.ask("nodes", infohash(1))
+        self.node.ready.callback(None)
+        self.clock.advance(10)
+        self.assertEqual(self.successResultOf(running), 0)
+        self.assertEqual(len(self.screen.out), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_none(self) -> None:
         running = self.ask("nodes", infohash(1), as_json=True)
-        self.clock.advance(10)
+        self.node.ready.callback(None)
+        self.node.near.callback([])
         self.assertEqual(self.successResultOf(running), 1)
         self.assertEqual(self.told(), {"target": infohash(1).hex(), "nodes": []})
 

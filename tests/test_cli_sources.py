@@ -24,7 +24,7 @@ class MakerTests(FolderTestCase):
     def test_each_has_its_option(self) -> None:
         self.assertEqual(self.names(), ["dht"])
         self.assertEqual(self.names(no_dht=True), [])
-        self.assertEqual(self.names(web_sources=True), ["dht", "web"])
+        self.assertEqual(self.names(web_sources=True), ["dht", "web sources"])
 
     def test_the_dht_is_as_the_options_say(self) -> None:
         values = defaults(DAEMON)

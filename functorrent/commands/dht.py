@@ -13,7 +13,7 @@ from functorrent.commands.console import Console
 from functorrent.commands.live import live, options_of_command
 from functorrent.commands.parser import Parser
 from functorrent.commands.sources import cache_folder, dht_settings
-from functorrent.errors import FunctorrentError, UsageError
+from functorrent.errors import DhtSilent, FunctorrentError, UsageError
 from functorrent.interfaces import PeerAddress
 from functorrent.magnet import Magnet
 from functorrent.options import add_arguments, decimal, fetch_settings, peer
@@ -223,6 +223,8 @@ class Asking:
         try:
             literal = (await self._core.resolver.resolve(host, trusted=True))[0]
             pong = await self._in_time(self._node.ping(PeerAddress(literal, port)))
+        except DhtSilent:
+            return self._no_answer(shown, "it does not answer")
         except FunctorrentError as error:
             return self._no_answer(shown, str(error))
         if pong is None:
@@ -266,11 +268,19 @@ class Asking:
     async def nodes(self, target: bytes | None) -> int:
         """List the nodes closest to `target`, or those of the tables."""
         found: list[NodeInfo]
+        end = self._core.clock.seconds() + self._timeout
+        await self._in_time(self._node.ready)
         if target is None:
-            await self._in_time(self._node.ready)
             found = [node for table in self._node.tables if table is not None for node in table]
         else:
-            found = list(await self._in_time(self._node.find_node(target)) or ())
+            # Cancelled, it gives those so far.
+            looking = self._node.find_node(target)
+            timer = self._core.clock.callLater(max(0.0, end - self._core.clock.seconds()), looking.cancel)
+            try:
+                found = list(await looking)
+            finally:
+                if timer.active():
+                    timer.cancel()
         if self._json:
             self._tell(
                 {"target": None if target is None else target.hex(), "nodes": [_node(each) for each in found]}

@@ -37,7 +37,7 @@ export const SOURCES = {
   dht: "DHT",
   lsd: "Local network",
   pex: "Peer exchange",
-  web: "The web",
+  "web sources": "The web",
 };
 
 /** What a tracker did. */
