@@ -29,10 +29,16 @@ const commands = {
     return places
   },
 
-  // Name nodes to it, which it pings; then it looks for its own id.
+  // Name nodes to it, which it pings.
+  add ({ host, nodes: known }) {
+    for (const [place, port] of known) nodes.get(host).addNode({ host: place, port })
+    return null
+  },
+
+  // The same, and then it looks for its own id.
   join ({ host, nodes: known }) {
+    commands.add({ host, nodes: known })
     const dht = nodes.get(host)
-    for (const [host, port] of known) dht.addNode({ host, port })
     setTimeout(() => dht.lookup(dht.nodeId, () => {}), 300)
     return null
   },

@@ -34,7 +34,7 @@ Endpoint = tuple[str, int]
 def node_modules() -> Path | None:
     """Where npm has put bittorrent-dht, or None: then all nodes are libtorrent's."""
     places = [Path(os.environ[NODE_MODULES])] if os.environ.get(NODE_MODULES) else []
-    places += [ROOT / "node_modules", Path.home() / "wt" / "node_modules"]
+    places.append(ROOT / "node_modules")
     if shutil.which("node") is None:
         return None
     return next((place for place in places if (place / "bittorrent-dht").is_dir()), None)
@@ -163,6 +163,16 @@ class DHTNetwork:
     def _joined(self) -> bool:
         time.sleep(0.1)
         return min(self.sizes().values()) >= KNOWN // 2
+
+    def add(self, nodes: Sequence[Endpoint]) -> None:
+        """Name these to every node, which pings them."""
+        for program, known in (
+            (self.libtorrent, [*self.of_libtorrent, *self.clients]),
+            (self.npm, self.of_npm),
+        ):
+            for node in known:
+                assert program is not None
+                program("add", host=node[0], nodes=list(nodes))
 
     def sizes(self) -> dict[str, int]:
         """How many nodes each has in its table, by host."""

@@ -155,7 +155,8 @@ class Nodes:
         parameters.save_path = path + ".content"
         parameters.flags |= lt.torrent_flags.seed_mode | lt.torrent_flags.no_verify_files
         parameters.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-        node.session.add_torrent(parameters)
+        # Not in its turn: it has one torrent announced a second.
+        node.session.add_torrent(parameters).force_dht_announce()
 
     def announce(self, host: str) -> None:
         """Announce all it has to the DHT, now."""
@@ -176,7 +177,7 @@ class Nodes:
             parameters.flags |= lt.torrent_flags.default_dont_download
             parameters.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
             node.begun[parameters.info_hashes.v1.to_bytes().hex()] = time.monotonic()
-            node.session.async_add_torrent(parameters)
+            node.session.add_torrent(parameters).force_dht_announce()
 
     def fetched(self, host: str) -> dict[str, float]:
         """Seconds that each magnet took, of those that are there."""
