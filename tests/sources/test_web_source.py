@@ -57,7 +57,7 @@ class Get:
     def sends(self, data: bytes) -> None:
         """A piece of the body; where it is refused, the GET has failed."""
         try:
-            self.how["watch"](data)
+            self.how["take"](data)
         except HttpFailed as error:
             self.result.errback(error)
 
@@ -65,7 +65,7 @@ class Get:
         if status == 200:
             self.sends(body)
         if not self.over:
-            self.result.callback((status, None, body if status == 200 else b""))
+            self.result.callback((status, None, b""))
 
     def fails(self, error: Exception) -> None:
         self.result.errback(error)
