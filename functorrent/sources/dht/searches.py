@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from zope.interface import implementer
 
@@ -34,6 +35,10 @@ class Searches:
         self._seeds = seeds
         self._waiting: OrderedDict[bytes, list[IWaiter]] = OrderedDict()
         self.running: dict[bytes, Search] = {}
+        limits = core.limits
+        self._narrow = replace(
+            limits, dht_paths=(limits.dht_paths + 1) // 2, dht_in_flight=(limits.dht_in_flight + 1) // 2
+        )
         self._beginning = False
         self._flushing = False
         self._stopped = False
@@ -114,7 +119,9 @@ class Searches:
 
     def _begin(self) -> None:
         infohash, waiters = self._waiting.popitem(last=False)
-        search = Search(self._core, infohash, self._more, self._ended)
+        # The rate bounds a crowd: with half of the paths it is through in little more than half of the time.
+        crowded = len(self._waiting) > self._core.limits.dht_lookups
+        search = Search(self._core, infohash, self._more, self._ended, self._narrow if crowded else None)
         self._core.stats.lookups += 1
         self.running[infohash] = search
         for waiter in waiters:

@@ -118,6 +118,18 @@ class SearchesTests(SynchronousTestCase):
         self.assertLessEqual(sent, 4 * 250 + 10)
         self.assertGreater(sent, 4 * 250 * 0.9)
 
+    def test_a_crowd_is_looked_for_with_fewer_queries_each(self) -> None:
+        net, few, many = self.net, [], []
+        net.grow(300)
+        net.acquaint([self.node])
+        for _ in range(10):
+            few.append(net.get_peers(self.node, self.infohash())[0].asked)
+        for _ in range(100):
+            many.append(self.get(self.infohash())[0])
+        self.go(60)
+        asked = [reports[0].asked for reports in many[20:80]]
+        self.assertLess(sum(asked) / len(asked), 0.75 * sum(few) / len(few))
+
     def test_a_rate_that_the_user_set(self) -> None:
         net = self.net
         node = net.add(settings=DhtSettings(bootstrap=(), rate=20.0))
