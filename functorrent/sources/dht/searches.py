@@ -39,6 +39,9 @@ class Searches:
         self._narrow = replace(
             limits, dht_paths=(limits.dht_paths + 1) // 2, dht_in_flight=(limits.dht_in_flight + 1) // 2
         )
+        self._most = limits.dht_lookups
+        #: Whether we wait for a turn.
+        self._queued = False
         self._beginning = False
         self._flushing = False
         self._stopped = False
@@ -56,7 +59,7 @@ class Searches:
             self._waiting[infohash] = [waiter]
         else:
             waiting.append(waiter)
-        if len(self.running) < self._core.limits.dht_lookups:
+        if not self._queued and len(self.running) < self._most:
             self._next()
 
     def leave(self, infohash: bytes, waiter: IWaiter) -> None:
@@ -67,7 +70,7 @@ class Searches:
             if not waiters:
                 del self._waiting[infohash]
                 if not self._waiting:
-                    self._core.calls.turns.leave(self)
+                    self._leave()
             return
         search = self.running.get(infohash)
         if search is None or waiter not in search.waiters:
@@ -96,7 +99,10 @@ class Searches:
         # One that ends at once, as no node is known, must not begin the next inside its own beginning.
         self._beginning = True
         try:
-            while self._waiting and self._room() and self._core.calls.turns.take(self):
+            while self._waiting and self._room():
+                if not self._core.calls.turns.take(self):
+                    self._queued = True
+                    break
                 self._begin()
         finally:
             self._beginning = False
@@ -109,6 +115,7 @@ class Searches:
 
     def turn(self) -> None:
         """A query is ours: the next search sends it."""
+        self._queued = False
         if self._waiting and self._room() and not self._beginning:
             self._beginning = True
             try:
@@ -166,7 +173,11 @@ class Searches:
             self._flushing = True
             self._core.clock.callLater(0, self._flush)
         elif not self._waiting:
-            self._core.calls.turns.leave(self)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._queued = False
+        self._core.calls.turns.leave(self)
 
     def stop(self) -> None:
         """End every search with what it has."""
