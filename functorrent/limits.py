@@ -338,7 +338,8 @@ class Limits:
     dht_max_timeout: float = 3.0
     #: An answer that comes later than this is nobody's.
     dht_forget: float = 4.0
-    #: Lookups of infohashes at once; more share the same rate and only take longer each.
+    #: Lookups of infohashes at once: each sends some 20 queries a second by itself, so that these use up the
+    #: rate; more would only take longer each.
     dht_lookups: int = 16
     #: ... while we know no node: all of them would ask the same few.
     dht_lookups_cold: int = 4

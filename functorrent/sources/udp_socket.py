@@ -106,7 +106,7 @@ class UdpSockets:
             except (CannotListenError, OSError):
                 return None
         port = self._bound.get(v6)
-        return None if port is None else port.getHost().port  # type: ignore[no-any-return]
+        return None if port is None else int(port.getHost().port)
 
     def _interface(self, v6: bool) -> str:
         if not self._interfaces:

@@ -8,6 +8,7 @@ from typing import Protocol
 from zope.interface import implementer
 
 from functorrent.interfaces import PeerAddress
+from functorrent.limits import Limits
 from functorrent.rates import ITurn
 from functorrent.sources.dht.calls import Call
 from functorrent.sources.dht.core import DhtCore
@@ -34,7 +35,8 @@ class Walk:
     """One lookup in one family.
 
     `target`: bytes of 20. `method`: ``get_peers`` or ``find_node``. `more(walk)`: whether further nodes to
-    begin with may come yet, so that having asked all of them in vain is not the end.
+    begin with may come yet, so that having asked all of them in vain is not the end. `limits`: other ones
+    than the node's, of paths and queries in flight.
     """
 
     def __init__(
@@ -45,12 +47,13 @@ class Walk:
         method: str,
         owner: IWalkOwner,
         more: Callable[[Walk], bool],
+        limits: Limits | None = None,
     ) -> None:
         self.v6 = v6
         self.over = False
         #: Whether it was given the hosts to begin with, when all the others were silent.
         self.helped = False
-        self.lookup = Lookup(target, core.limits, _network, core.allowed)
+        self.lookup = Lookup(target, limits or core.limits, _network, core.allowed)
         self._core = core
         self._method = method
         self._owner = owner
@@ -185,17 +188,23 @@ class Walk:
 class Walks:
     """One lookup in every family that we have (BEP 32); they help each other on.
 
-    `target`, `method` and `more` as of a `Walk`; `owner` is told of each.
+    `target`, `method`, `more` and `limits` as of a `Walk`; `owner` is told of each.
     """
 
     def __init__(
-        self, core: DhtCore, target: bytes, method: str, owner: IWalkOwner, more: Callable[[Walk], bool]
+        self,
+        core: DhtCore,
+        target: bytes,
+        method: str,
+        owner: IWalkOwner,
+        more: Callable[[Walk], bool],
+        limits: Limits | None = None,
     ) -> None:
         self._core = core
         self._owner = owner
         self._more = more
         self._starting = False
-        self._walks = [Walk(core, target, v6, method, self, self._may_go_on) for v6 in core.ids]
+        self._walks = [Walk(core, target, v6, method, self, self._may_go_on, limits) for v6 in core.ids]
 
     def __iter__(self) -> Iterator[Walk]:
         return iter(self._walks)
