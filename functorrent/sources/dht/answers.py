@@ -48,7 +48,8 @@ class Answers:
         self._all = Bucket(core.clock, limits.dht_answers_rate_all, limits.dht_answers_burst_all)
         #: When each address may ask again at the least, if all its burst is used (GCRA).
         self._busy: dict[str, float] = {}
-        self._slack = (limits.dht_answers_burst - 1) / limits.dht_answers_rate
+        # A sum of many parts of a second may miss a whole one by a rounding error.
+        self._slack = (limits.dht_answers_burst - 1) / limits.dht_answers_rate + 1e-6
 
     def admits(self, address: PeerAddress) -> bool:
         """Whether an address is within its rate, and all together in theirs."""

@@ -254,27 +254,26 @@ class Lookup:
     def _worth(self, path: Path) -> bool:
         """Whether the path's best candidate is worth a query; those that are not to be asked go."""
         candidates, real = path.candidates, self._real
+        closest, bound = self.closest, self.bound
+        best = path.best[-1] if len(path.best) >= _PATH_BEST else _FAR
+        near = max(best, closest[-1].distance if len(closest) >= CLOSEST else _FAR)
+        last_bound = bound[-1].distance if len(bound) >= _BOUND_BEST else _FAR
         while candidates:
             candidate = candidates[0]
-            if self._places.get(candidate.place, 0) < _TRIES and (
-                not real or real.get(candidate.place, candidate.node_id) == candidate.node_id
-            ):
-                return self._is_near(path.best, candidate)
+            if self._places.get(candidate.place, 0) >= _TRIES:
+                if candidate.place in self._held:
+                    self._held[candidate.place].append(candidate)
+            elif not real or real.get(candidate.place, candidate.node_id) == candidate.node_id:
+                distance = candidate.distance
+                if distance < near or (near == _FAR and distance == _FAR):
+                    return True
+                if distance >= last_bound:
+                    return False
+                if candidate.is_bound():
+                    return True
+            # What is not near enough now will not be later.
             heappop(candidates)
-            if candidate.place in self._held:
-                self._held[candidate.place].append(candidate)
         return False
-
-    def _is_near(self, best: list[int], candidate: Candidate) -> bool:
-        """Whether a candidate may be closer than what there is; see the laws."""
-        distance = candidate.distance
-        if len(best) < _PATH_BEST or distance < best[-1]:
-            return True
-        closest = self.closest
-        if len(closest) < CLOSEST or distance < closest[-1].distance:
-            return True
-        bound = self.bound
-        return (len(bound) < _BOUND_BEST or distance < bound[-1].distance) and candidate.is_bound()
 
     @property
     def _share(self) -> int:

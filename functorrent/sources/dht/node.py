@@ -143,7 +143,7 @@ class DhtNode:
 
     def received(self, data: bytes, address: tuple[str, int]) -> None:
         """A datagram of anybody."""
-        if self._stopped:
+        if self._stopped or not address[1]:
             return
         try:
             message = decode_krpc(data)
