@@ -338,9 +338,9 @@ class Limits:
     dht_max_timeout: float = 3.0
     #: An answer that comes later than this is nobody's.
     dht_forget: float = 4.0
-    #: Lookups of infohashes at once: each sends some 12 queries a second by itself, so that these use up the
+    #: Lookups of infohashes at once: each sends some 20 queries a second by itself, so that these use up the
     #: rate; more would only take longer each.
-    dht_lookups: int = 24
+    dht_lookups: int = 16
     #: ... while we know no node: all of them would ask the same few.
     dht_lookups_cold: int = 4
     #: Disjoint paths of a lookup (S/Kademlia 4 to 8), and queries in flight over all of them (libtorrent 5).

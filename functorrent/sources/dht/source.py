@@ -203,7 +203,7 @@ class DhtSource:
         """Nodes that answered in the last search of this infohash, the closest first, 8 at most."""
         search = self.node.searches.running.get(infohash) if self.node is not None else None
         if search is not None:
-            return [node.address for node in search.walks.nodes()]
+            return tuple([node.address for node in search.walks.nodes()])
         return self._closest.get(infohash, ())
 
     def remember(self, infohash: bytes, report: LookupReport) -> None:

@@ -107,13 +107,16 @@ class SearchesTests(SynchronousTestCase):
         self.assertLess(max(ends.index(each) for each in wanted[:10]), 40)
 
     def test_the_rate_of_all_together(self) -> None:
+        # With fewer nodes it is the rate of each that counts.
+        self.net.grow(300)
+        self.net.acquaint([self.node])
         for _ in range(200):
             self.get(self.infohash())
         before = self.node.stats.queries_sent
         self.go(4)
         sent = self.node.stats.queries_sent - before
         self.assertLessEqual(sent, 4 * 250 + 10)
-        self.assertGreater(sent, 4 * 250 * 0.75)
+        self.assertGreater(sent, 4 * 250 * 0.9)
 
     def test_a_rate_that_the_user_set(self) -> None:
         net = self.net
