@@ -397,9 +397,10 @@ class Limits:
     lsd_minute: float = 60.0
     #: An announce waits so long for others that may go along, and for trackers that may be quicker.
     lsd_gather: float = 0.1
-    #: From then on neighbours have so long to call us or to announce themselves, before the source is
-    #: finished. Called within: libtorrent 1.0 s, Transmission 2, aria2 1.
+    #: Then neighbours have so long to call us before the source is finished: libtorrent does so at once.
     lsd_wait: float = 2.0
+    #: ... for a magnet that names no trackers: Transmission takes up to 5 s, aria2 10.
+    lsd_wait_alone: float = 11.0
     #: Datagrams a second that are read at all (2 % of a core for junk); announces a second that are looked
     #: into, in all and of one address. Transmission takes 10 a second; libtorrent sends up to 3.
     lsd_reads: float = 2000.0

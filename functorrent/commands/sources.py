@@ -20,11 +20,14 @@ DHT_TABLE = "dht.table"
 EXTRA_TRACKERS = "extra-trackers"
 
 
-def source_makers(values: Mapping[str, Any], folder: str | None, *, lsd: bool) -> list[IPeerSourceMaker]:
+def source_makers(
+    values: Mapping[str, Any], folder: str | None, wall: Any, *, lsd: bool
+) -> list[IPeerSourceMaker]:
     """The makers of the sources, for a Fetcher.
 
     `values`: options by name. `folder`: where the DHT's routing table and lists of trackers are kept
-    between runs, None for nowhere. `lsd`: whether the local network is asked.
+    between runs, None for nowhere. `wall`: has `now`, as an IWallClock. `lsd`: whether the local network
+    is asked. Raises UsageError where a list of trackers cannot be read.
     """
     makers: list[IPeerSourceMaker] = []
     if not values["no-dht"]:
@@ -32,20 +35,17 @@ def source_makers(values: Mapping[str, Any], folder: str | None, *, lsd: bool) -
 
         makers.append(DhtSourceMaker(dht_settings(values, folder)))
     if lsd:
-        try:
-            from functorrent.sources.lsd import LsdSourceMaker  # type: ignore[import-not-found, unused-ignore]
-        except ModuleNotFoundError:
-            pass
-        else:
-            makers.append(LsdSourceMaker())
+        from functorrent.sources.lsd import LsdSourceMaker
+
+        makers.append(LsdSourceMaker())
     if values["web-sources"]:
         from functorrent.sources.web import WebSourceMaker
 
         makers.append(WebSourceMaker())
     if values["extra-trackers"] is not None:
-        from functorrent.sources.extra import ExtraTrackersMaker  # type: ignore[import-not-found, unused-ignore]
+        from functorrent.sources.extra import ExtraTrackersMaker
 
-        makers.append(ExtraTrackersMaker(values["extra-trackers"], _in(folder, EXTRA_TRACKERS)))
+        makers.append(ExtraTrackersMaker(values["extra-trackers"], _in(folder, EXTRA_TRACKERS), wall))
     return makers
 
 

@@ -31,7 +31,7 @@ from functorrent.fetch.race import Race
 from functorrent.fetch.reading import Reading
 from functorrent.fetch.report import FetchReport, explain
 from functorrent.fetch.result import Metadata
-from functorrent.interfaces import PeerAddress
+from functorrent.interfaces import PeerAddress, SourceReport
 from functorrent.magnet import Magnet
 from functorrent.metainfo import InfoSummary, summarize, torrent_bytes
 from functorrent.peer.protocol import PeerProtocol
@@ -304,6 +304,7 @@ class MetadataClientFactory(ClientFactory):
             [report for report in reports if not report.trackers],
             given=self._given,
             called=race.called,
+            heard=race.heard,
             local=race.local,
             timed_out_after=settings.timeout if timed_out else None,
             waited_for_callers=settings.linger if self._lingered else None,
@@ -331,10 +332,13 @@ class MetadataClientFactory(ClientFactory):
             trackers = reports[0].trackers
         else:
             trackers = tuple(tracker for report in reports for tracker in report.trackers)
+        others = [report for report in reports if not report.trackers]
+        if self.race.heard:
+            others.append(SourceReport("pex", self.race.heard))
         return FetchReport(
             trackers,
             self.race.counts,
-            tuple([report for report in reports if not report.trackers]),
+            tuple(others),
             reason,
             round(self.core.clock.seconds() - self._began, 3),
         )

@@ -84,7 +84,7 @@ class Race:
         self._candidates: deque[PeerAddress] = deque()
         #: Those that peers named, for when there is no candidate left; and how many there were.
         self._hearsay: deque[PeerAddress] = deque()
-        self._heard = 0
+        self.heard = 0
         #: Local addresses that strangers named: refused, until somebody names them who may.
         self._not_trusted: set[PeerAddress] = set()
         self._dials: dict[PeerAddress, tuple[PeerConnection, float]] = {}
@@ -125,9 +125,9 @@ class Race:
             if len(known) >= core.limits.max_candidates:
                 break
             if hearsay:
-                if self._heard >= core.limits.max_hearsay:
+                if self.heard >= core.limits.max_hearsay:
                     break
-                self._heard += 1
+                self.heard += 1
             known.add(address)
             self.counts["found"] += 1
             core.stats.peers_found += 1

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from functorrent.fetch.result import Metadata
-from functorrent.interfaces import PeerAddress
+from functorrent.interfaces import PeerAddress, SourceReport
 from functorrent.limits import DEFAULT_LIMITS
 from functorrent.peer.ut_pex import UtPex
 from functorrent.testing import behaviours
@@ -270,9 +270,16 @@ class HostileTests(Case):
         result = self.start(*[peer(liar) for liar in range(1, 11)])
         self.source.finish(tracker_report(10))
         self.assertLess(self.run_until_told(result), 10)
-        counts = self.failed(result).report.peers
+        report = self.failed(result).report
+        counts = report.peers
         self.assertLessEqual(counts["found"], 10 + LIMITS.max_hearsay)
         self.assertEqual(counts["no_metadata"], 10)
+        # They are told apart from what the tracker named.
+        heard = counts["found"] - 10
+        self.assertIn(
+            f"answered with 10 peers; {heard} peers were named by other peers: ", report.reason or ""
+        )
+        self.assertEqual(report.sources[-1], SourceReport("pex", heard))
         self.assert_nothing_left()
 
     def test_local_addresses(self) -> None:

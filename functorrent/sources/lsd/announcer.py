@@ -21,6 +21,8 @@ from functorrent.wire.lsd import MAX_INFOHASHES
 
 #: Seconds between datagrams of one burst, so that late comers go along with the next one.
 _SPACING = 1.0
+#: A timer is not set anew for less.
+_GRAIN = 0.01
 
 
 class Announcer:
@@ -37,13 +39,15 @@ class Announcer:
         #: Of those, the ones still looked for: they are due again.
         self._again: set[bytes] = set()
         self._tokens = float(limits.lsd_burst)
-        self._filled = clock.seconds()
+        self._filled: float = clock.seconds()
         self._timer: Any = None
         self._due = 0.0
+        #: When the last datagram went out.
+        self._last = self._filled - _SPACING
         self._stopped = False
 
     def want(self, infohash: bytes) -> bool:
-        """Somebody looks for it. Returns whether it is announced within a moment."""
+        """Somebody looks for it. Returns whether it goes out with the next datagram, in a second at most."""
         if self._stopped:
             return False
         now = self._clock.seconds()
@@ -53,9 +57,9 @@ class Announcer:
             return False
         queue = self._queue
         queue[infohash] = None
-        tokens = self._refill(now)
-        self._wake(now, max(self._limits.lsd_gather, (1.0 - tokens) * self._limits.lsd_minute))
-        return len(queue) <= int(tokens) * MAX_INFOHASHES
+        seconds = self._next(now)
+        self._wake(now, seconds)
+        return seconds <= _SPACING and len(queue) <= MAX_INFOHASHES
 
     def answer(self, infohash: bytes) -> None:
         """A neighbour has announced it: if it waits for being announced, it is the next."""
@@ -90,12 +94,15 @@ class Announcer:
                     self._announce([infohash], now)
             else:
                 self._announce(list(islice(queue, MAX_INFOHASHES)), now)
-        seconds = self._next(now)
-        if seconds is not None:
-            self._wake(now, seconds)
+        if queue:
+            self._wake(now, self._next(now))
+        elif self._again:
+            # It is the oldest, or one that follows.
+            self._wake(now, next(iter(self._said.values())) + self._limits.lsd_interval - now)
 
     def _announce(self, infohashes: list[bytes], now: float) -> None:
         self._tokens -= 1.0
+        self._last = now
         for infohash in infohashes:
             del self._queue[infohash]
             self._said[infohash] = now
@@ -114,15 +121,11 @@ class Announcer:
                 self._again.discard(infohash)
                 self._queue[infohash] = None
 
-    def _next(self, now: float) -> float | None:
-        """Seconds until there is something to do."""
-        if self._queue:
-            missing = 1.0 - self._refill(now)
-            return _SPACING if missing <= 0 else missing * self._limits.lsd_minute
-        if self._again:
-            # The oldest of them, or one before it.
-            return max(0.0, next(iter(self._said.values())) + self._limits.lsd_interval - now)
-        return None
+    def _next(self, now: float) -> float:
+        """Seconds until the next datagram may go out."""
+        missing = (1.0 - self._refill(now)) * self._limits.lsd_minute
+        least: float = max(self._limits.lsd_gather, self._last + _SPACING - now, missing)
+        return least
 
     def _was_said(self, infohash: bytes, now: float) -> bool:
         when = self._said.get(infohash)
@@ -138,7 +141,7 @@ class Announcer:
         """Have a turn in so many seconds at the latest."""
         due = now + seconds
         if self._timer is not None:
-            if self._due <= due:
+            if self._due <= due + _GRAIN:
                 return
             self._timer.cancel()
         self._due = due

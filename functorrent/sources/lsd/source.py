@@ -4,9 +4,10 @@ Laws of this file:
 
 - What is heard counts only from a neighbour: a source address on a subnet of ours, of the interface it came
   in by. Only such peers are given to sinks as `on_link`.
-- `find` waits for nobody but where an announce of ours goes out within a moment, and then for
-  `Limits.lsd_wait`: in a bulk fetch that is a few magnets a minute, and the others cost two entries in
-  dictionaries. Peers heard later go to the sink until `ended`.
+- `find` waits for nobody but where an announce of ours goes out within a moment, and then a few seconds: two
+  for a magnet with trackers, which must not take longer for our sake. In a bulk fetch those are a few
+  magnets a minute, and the others cost two entries in dictionaries. Peers heard later go to the sink until
+  `ended`.
 - Nothing goes out for an infohash after its `ended`, or where nobody can call us.
 """
 
@@ -122,7 +123,8 @@ class LsdSource:
         if not self._joined or self._identity.port is None or not self._announcer.want(infohash):
             return succeed(seeking.report())
         seeking.deferred = Deferred(seeking.cancelled)
-        self._deadlines.set(seeking.waited, now + self._limits.lsd_gather + self._limits.lsd_wait)
+        wait = self._limits.lsd_wait if magnet.trackers else self._limits.lsd_wait_alone
+        self._deadlines.set(seeking.waited, now + self._limits.lsd_gather + wait)
         return seeking.deferred
 
     def ended(self, infohash: bytes) -> None:
