@@ -67,6 +67,7 @@ step_programs() {
     command -v aria2c >/dev/null || missing+=(aria2)
     command -v transmission-daemon >/dev/null || missing+=(transmission-daemon)
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v npm >/dev/null || missing+=(nodejs npm)
     if [ ${#missing[@]} -gt 0 ]; then
         echo "installing ${missing[*]}"
         apt_install "${missing[@]}"
@@ -75,6 +76,8 @@ step_programs() {
     aria2c --version | head -n 1
     transmission-daemon --version 2>&1 | head -n 1
     chromium --version 2>/dev/null
+    npm install --prefix "$WORK/npm" --no-audit --no-fund --ignore-scripts --loglevel=error bittorrent-dht@10.0.7
+    export FUNCTORRENT_NODE_MODULES="$WORK/npm/node_modules"
 }
 
 # The developer's environment, as CONTRIBUTING.md says: an editable install.

@@ -190,9 +190,12 @@ class _Fetch:
         return held
 
     def _fetcher(self, reactor: Any) -> Any:
+        from functorrent.commands.sources import cache_folder, source_makers
         from functorrent.fetch.fetcher import Fetcher
 
-        return Fetcher(reactor, self._settings)
+        values = self._values
+        makers = source_makers(values, cache_folder(os.environ), lsd=values["lsd"])
+        return Fetcher(reactor, self._settings, sources=makers)
 
     def _interrupt(self, status: int) -> None:
         self._status = status

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.logger import Logger
@@ -26,19 +26,20 @@ from functorrent.errors import (
     UnsupportedMagnet,
 )
 from functorrent.fetch.core import FetchCore
+from functorrent.fetch.lookups import Lookups
 from functorrent.fetch.race import Race
 from functorrent.fetch.reading import Reading
 from functorrent.fetch.report import FetchReport, explain
 from functorrent.fetch.result import Metadata
-from functorrent.interfaces import INodeSource, IPeerSource, IQueueingSource, PeerAddress, SourceReport
+from functorrent.interfaces import PeerAddress
 from functorrent.magnet import Magnet
 from functorrent.metainfo import InfoSummary, summarize, torrent_bytes
 from functorrent.peer.protocol import PeerProtocol
 
 #: Peers that magnets of one torrent may name, all duplicates together.
 _MAX_NAMED = 500
-#: Nodes that a .torrent names.
-_MAX_NODES = 8
+#: What else magnets of one torrent add up to: URLs of .torrent files, and web seeds.
+_URLS = ("exact_sources", "acceptable_sources", "web_seeds")
 #: Seconds between looks at a source where a magnet waits for its turn.
 _WAIT = 10.0
 
@@ -64,9 +65,8 @@ class MetadataClientFactory(ClientFactory):
         self.race = Race(self.infohash, core, self, self._look, self._verified)
         self._released = released
         self._result: Deferred[Metadata] | None = None
-        self._lookups: dict[Deferred[Any], IPeerSource | None] = {}
-        self.race.lookups = self._lookups
-        self._reports: list[SourceReport] = []
+        self._lookups = Lookups(core, self.race, self._look)
+        self.race.lookups = self._lookups.pending
         self._lingering = False
         self._lingered = False
         self._began = 0.0
@@ -102,7 +102,7 @@ class MetadataClientFactory(ClientFactory):
         return result
 
     def join(self, magnet: Magnet) -> None:
-        """The same torrent once more: its further trackers and peers join in."""
+        """The same torrent once more: its further trackers, peers and web sources join in."""
         if self._over:
             return
         ours = self.magnet
@@ -111,9 +111,14 @@ class MetadataClientFactory(ClientFactory):
         room = max(0, self.core.limits.max_trackers - len(known))
         trackers = [url for url in magnet.all_trackers() if url not in known][:room]
         peers = [each for each in magnet.peers if each not in ours.peers][: _MAX_NAMED - len(ours.peers)]
-        if not trackers and not peers:
+        urls: dict[str, Any] = {}
+        for name in _URLS:
+            have = getattr(ours, name)
+            room = max(0, self.core.limits.max_trackers - len(have))
+            urls[name] = tuple([url for url in getattr(magnet, name) if url not in have][:room])
+        if not trackers and not peers and not any(urls.values()):
             return
-        further = replace(magnet, trackers=tuple((url,) for url in trackers), peers=tuple(peers))
+        further = replace(magnet, trackers=tuple((url,) for url in trackers), peers=tuple(peers), **urls)
         self.magnet = ours.merged(further)
         self._find(further, ())
 
@@ -134,31 +139,17 @@ class MetadataClientFactory(ClientFactory):
             self._add_named(host, port)
         if trackers:
             magnet = replace(magnet, trackers=(*magnet.trackers, *((url,) for url in trackers)))
-        for source in self.core.sources:
-            name = getattr(source, "name", "?")
-            try:
-                lookup = source.find(magnet, self.race)
-                if not isinstance(lookup, Deferred):
-                    raise TypeError(f"find gave {lookup!r}, not a Deferred")
-            except Exception:
-                self.log.failure("the source {name!r} failed", name=name)
-                continue
-            self._lookups[lookup] = source
-            lookup.addCallbacks(
-                self._found, self._source_broke, callbackArgs=(lookup, name), errbackArgs=(lookup, name)
-            )
-            if self._over:
-                return
+        self._lookups.find(magnet)
 
     def _add_named(self, host: str, port: int) -> None:
         lookup = self.core.resolver.resolve(host)
-        self._lookups[lookup] = None
+        self._lookups.pending[lookup] = None
         lookup.addCallbacks(
             self._resolved, self._not_resolved, callbackArgs=(port, lookup), errbackArgs=(lookup,)
         )
 
     def _resolved(self, hosts: list[str], port: int, lookup: Deferred[Any]) -> None:
-        self._lookups.pop(lookup, None)
+        self._lookups.pending.pop(lookup, None)
         if not self._over:
             # A name stands for one peer, however many addresses it has.
             self._give([PeerAddress(host, port) for host in hosts[:2]])
@@ -171,7 +162,7 @@ class MetadataClientFactory(ClientFactory):
         self._given += counts["found"] - before
 
     def _not_resolved(self, failure: Failure, lookup: Deferred[Any]) -> None:
-        self._lookups.pop(lookup, None)
+        self._lookups.pending.pop(lookup, None)
         if self._over:
             return
         self._given += 1
@@ -182,21 +173,6 @@ class MetadataClientFactory(ClientFactory):
             self.race.unreachable()
             if not isinstance(error, NameNotResolved):
                 self.log.failure("a name could not be resolved", failure)
-        self._look()
-
-    def _found(self, report: SourceReport, lookup: Deferred[Any], name: str) -> None:
-        """A source is finished."""
-        self._lookups.pop(lookup, None)
-        if isinstance(report, SourceReport):
-            self._reports.append(report)
-        else:
-            self.log.error("the source {name!r} gave {report!r} for a SourceReport", name=name, report=report)
-        self._look()
-
-    def _source_broke(self, failure: Failure, lookup: Deferred[Any], name: str) -> None:
-        self._lookups.pop(lookup, None)
-        if not (self._over and failure.check(CancelledError)):
-            self.log.failure("the source {name!r} failed", failure, name=name)
         self._look()
 
     # -- what the reactor calls ----------------------------------------------------------------
@@ -239,7 +215,7 @@ class MetadataClientFactory(ClientFactory):
         race = self.race
         if self._over or self._starting or not race.hungry or self._lingering:
             return
-        if self._lookups or not race.idle:
+        if self._lookups.pending or not race.idle:
             if race.counts["found"]:
                 # All it has so far is dead peers: who waits for a word of a source, or of a peer that has
                 # no metadata, needs no slot.
@@ -247,7 +223,7 @@ class MetadataClientFactory(ClientFactory):
             return
         core = self.core
         listening = core.identity.port is not None
-        awaited = any(report.announced for report in self._reports) or core.expects(self.infohash)
+        awaited = self._lookups.announced or core.expects(self.infohash)
         if listening and not self._lingered and awaited:
             self._lingering = True
             core.deadlines.set(self._nobody_called, core.clock.seconds() + core.settings.linger)
@@ -262,7 +238,7 @@ class MetadataClientFactory(ClientFactory):
 
     def _too_late(self) -> None:
         core = self.core
-        if any(self._waits(source) for source in self._lookups.values()):
+        if self._lookups.wait_for_turns():
             # Its time is for being looked for, not for waiting until others have been.
             self._waited = True
             core.deadlines.set(self._too_late, core.clock.seconds() + min(_WAIT, core.settings.timeout))
@@ -272,17 +248,9 @@ class MetadataClientFactory(ClientFactory):
         else:
             self._fail(timed_out=True)
 
-    def _waits(self, source: IPeerSource | None) -> bool:
-        """Whether a source has not had the time to look for it yet."""
-        try:
-            return IQueueingSource.providedBy(source) and source.waits(self.infohash)
-        except Exception:
-            self.log.failure("a source could not tell whether it is at work")
-            return False
-
     def _verified(self, info_bytes: bytes) -> None:
         """The whole that hashed right: everything else of this magnet ends now."""
-        self._nodes = self._known_nodes()
+        self._nodes = () if self.magnet.trackers else self._lookups.nodes()
         self._stop()
         if len(info_bytes) > self.core.limits.parse_at_once:
             self._reading = Reading(self.core.clock, info_bytes, self._read)
@@ -294,19 +262,6 @@ class MetadataClientFactory(ClientFactory):
         except Exception:
             summary = Failure()
         self._read(info_bytes, summary)
-
-    def _known_nodes(self) -> tuple[PeerAddress, ...]:
-        """Where a client without trackers may begin to ask (BEP 5, "torrent file extensions")."""
-        if self.magnet.trackers:
-            return ()
-        nodes: list[PeerAddress] = []
-        for source in self.core.sources:
-            if INodeSource.providedBy(source):
-                try:
-                    nodes += source.nodes(self.infohash)
-                except Exception:
-                    self.log.failure("a source could not tell its nodes")
-        return tuple(nodes[:_MAX_NODES])
 
     def _read(self, info_bytes: bytes, summary: InfoSummary | Failure) -> None:
         """The info dictionary was read; what hashes right but is none fails for good."""
@@ -341,11 +296,12 @@ class MetadataClientFactory(ClientFactory):
         self.core.stats.failed += 1
         settings, race = self.core.settings, self.race
         if timed_out:
-            self._reports = [_waited_for(report) for report in self._reports]
+            self._lookups.had_their_time()
+        reports = self._lookups.reports
         reason = explain(
-            [tracker for report in self._reports for tracker in report.trackers],
+            [tracker for report in reports for tracker in report.trackers],
             race.counts,
-            [report for report in self._reports if not report.trackers],
+            [report for report in reports if not report.trackers],
             given=self._given,
             called=race.called,
             local=race.local,
@@ -367,20 +323,10 @@ class MetadataClientFactory(ClientFactory):
             core.patience.clear(self._impatient)
             self._released = None
         self.race.close(timed_out=timed_out)
-        # A plugin's bug is no reason for a fetch not to end.
-        for lookup in list(self._lookups):
-            try:
-                lookup.cancel()
-            except Exception:
-                self.log.failure("a source failed to end a lookup")
-        for source in core.sources:
-            try:
-                source.ended(self.infohash)
-            except Exception:
-                self.log.failure("a source failed as a fetch ended")
+        self._lookups.stop()
 
     def _report(self, reason: str | None) -> FetchReport:
-        reports = self._reports
+        reports = self._lookups.reports
         if len(reports) == 1:
             trackers = reports[0].trackers
         else:
@@ -404,16 +350,3 @@ class MetadataClientFactory(ClientFactory):
             result.errback(outcome)
         else:
             result.callback(outcome)
-
-
-def _waited_for(report: SourceReport) -> SourceReport:
-    """A source's report where the time limit ended the fetch: what was not answered had its time."""
-    trackers = tuple(
-        [
-            replace(tracker, status="timed_out", error="no answer in time")
-            if tracker.status == "cancelled"
-            else tracker
-            for tracker in report.trackers
-        ]
-    )
-    return replace(report, trackers=trackers)

@@ -233,6 +233,11 @@ class SentenceTests(SynchronousTestCase):
             timed_out_after=60.0,
         )
 
+    def test_without_trackers(self) -> None:
+        """In the words that the issue asks for."""
+        for detail in ("31 DHT nodes asked, none knew a peer", "no DHT node could be reached"):
+            self.check(f"no trackers; {detail}", sources=[SourceReport("dht", detail=detail)])
+
     def test_other_sources(self) -> None:
         self.check(
             "no trackers; 31 DHT nodes asked: 2 hung up",
