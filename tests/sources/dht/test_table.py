@@ -180,6 +180,13 @@ class OneOfEach(Table):
         self.assertTrue(self.table.answered(new, 20.0))
         self.assertEqual(list(self.table), [new])
 
+    def test_its_place_goes_to_a_spare(self) -> None:
+        nodes = self.fill()
+        self.table.answered(node(9), 10.0)
+        new = NodeInfo(at(7), nodes[0].address)
+        self.assertTrue(self.table.answered(new, 20.0))
+        self.assertEqual(set(self.table), {*nodes[1:], node(9), new})
+
     def test_an_id_from_elsewhere(self) -> None:
         """Who answers with a known id waits; the known one is pinged, and stays when it answers."""
         known = node(1)
@@ -192,6 +199,9 @@ class OneOfEach(Table):
         self.table.answered(known, 21.0)
         self.assertEqual(list(self.table), [known])
         self.assertEqual(self.table.questionable(22.0), [])
+        # What it asks us is no sign of life of the known one's.
+        self.table.heard(thief, 900.0)
+        self.assertEqual(self.table.questionable(921.0), [known])
 
     def test_an_id_that_has_moved(self) -> None:
         """The known one does not answer: then the other is what it says."""
