@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 
 from functorrent.errors import BencodeError, OutputError
 from functorrent.limits import DEFAULT_LIMITS
@@ -28,8 +27,7 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-@dataclass(frozen=True, slots=True)
-class SavedTable:
+class SavedTable(NamedTuple):
     """What outlives a process: our ids (bytes of 20) and nodes that were good, by family.
 
     `time`: when, in whole seconds since the epoch.
