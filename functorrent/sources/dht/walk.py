@@ -30,6 +30,24 @@ class IWalkOwner(Protocol):
         """Nobody is left to be asked, or its time is over. Called once."""
 
 
+class _Nobody:
+    """Takes the place of an owner that needs to hear no more: what refers to each other waits for the
+    collector, which a bulk fetch does without."""
+
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
+        """The walk is over."""
+
+    def walk_ended(self, walk: Walk) -> None:
+        """It is known."""
+
+
+_NOBODY = _Nobody()
+
+
+def _no_more(walk: Walk) -> bool:
+    return False
+
+
 @implementer(ITurn)
 class Walk:
     """One lookup in one family.
@@ -56,7 +74,7 @@ class Walk:
         self.lookup = Lookup(target, limits or core.limits, _network, core.allowed)
         self._core = core
         self._method = method
-        self._owner = owner
+        self._owner: IWalkOwner = owner
         self._more = more
         self._paused: list[Candidate] = []
         self._calls: set[Call] = set()
@@ -106,11 +124,15 @@ class Walk:
         for call in self._calls:
             core.calls.forget(call)
         self._calls.clear()
+        self._paused.clear()
+        self.lookup.close()
+        self._owner, self._more = _NOBODY, _no_more
 
     def _end(self) -> None:
         if not self.over:
+            owner = self._owner
             self.cancel()
-            self._owner.walk_ended(self)
+            owner.walk_ended(self)
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -201,7 +223,7 @@ class Walks:
         limits: Limits | None = None,
     ) -> None:
         self._core = core
-        self._owner = owner
+        self._owner: IWalkOwner = owner
         self._more = more
         self._starting = False
         self._walks = [Walk(core, target, v6, method, self, self._may_go_on, limits) for v6 in core.ids]
@@ -235,6 +257,7 @@ class Walks:
         """Ask nobody any more; the owner is not told."""
         for walk in self._walks:
             walk.cancel()
+        self._owner, self._more = _NOBODY, _no_more
 
     @property
     def over(self) -> bool:
@@ -286,7 +309,10 @@ class Walks:
 
     def walk_ended(self, walk: Walk) -> None:
         """Who waited for its nodes need not wait."""
-        self._owner.walk_ended(walk)
+        owner = self._owner
+        if self.over:
+            self._owner, self._more = _NOBODY, _no_more
+        owner.walk_ended(walk)
         self.go_on()
 
 

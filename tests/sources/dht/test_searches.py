@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import replace
 from typing import Any
@@ -162,6 +163,22 @@ class SearchesTests(SynchronousTestCase):
         self.assertEqual(self.net.sent, sent)
         # Some 10 us each; a slow machine has ten times that.
         self.assertLess(took / 5000, 100e-6)
+
+    def test_nothing_is_left_to_the_collector(self) -> None:
+        """What refers to each other would pile up in a bulk fetch, which hardly collects."""
+        for number in range(30):
+            self.get(self.infohash(), 7777 if number % 2 else None)
+        gone = [self.get(self.infohash())[1] for _ in range(30)]
+        self.addCleanup(gc.enable)
+        self.go(0.2)
+        gc.collect()
+        gc.disable()
+        for deferred in gone:
+            deferred.cancel()
+        self.go(20)
+        del gone, deferred
+        self.assertEqual(self.node.stats.lookups_ended, 30)
+        self.assertEqual(gc.collect(), 0)
 
     def test_our_port_is_announced_to_the_closest(self) -> None:
         infohash = self.infohash()
