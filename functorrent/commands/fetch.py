@@ -194,7 +194,8 @@ class _Fetch:
         from functorrent.fetch.fetcher import Fetcher
 
         values = self._values
-        makers = source_makers(values, cache_folder(os.environ), WallClock(), lsd=values["lsd"])
+        folder = cache_folder(os.environ)
+        makers = source_makers(values, folder, WallClock(), lsd=values["lsd"], late=True)
         return Fetcher(reactor, self._settings, sources=makers)
 
     def _interrupt(self, status: int) -> None:
