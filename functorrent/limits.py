@@ -298,6 +298,74 @@ class Limits:
     #: Bytes read of a receiver's answer, whose first words go into the log.
     webhook_answer: int = 16 * KIB
 
+    # -- DHT: messages and what a node keeps (BEP 5) -----------------------------------------
+    #: Bytes of a datagram that is read. BEP 32 sends 1024 at most; some nodes send values by the hundred.
+    dht_datagram: int = 4 * KIB
+    #: Nodes taken of one ``nodes`` (BEP 5: 8; some send 16), and peers taken of one ``values``.
+    dht_nodes: int = 32
+    dht_values: int = 200
+    #: Bytes of a token that we carry back: others' have 4 to 20.
+    dht_token: int = 64
+    #: Bytes of a transaction id that we give back: others' have 2 to 8.
+    dht_transaction: int = 32
+    #: Peers that others announced to us, in all; and infohashes they are of: some 10 MB.
+    #: libtorrent keeps 2,000 infohashes.
+    dht_stored: int = 50_000
+    dht_stored_infohashes: int = 10_000
+    #: ... of one infohash and family (libtorrent 500); ... of one /24 or /64 in one infohash; and in all.
+    dht_stored_peers: int = 500
+    dht_stored_neighbours: int = 8
+    dht_stored_per_place: int = 500
+    #: How long: peers are announced again every 15 to 30 minutes, and one announce may be lost.
+    dht_stored_life: float = 2400.0
+    #: The file in which a node's table outlives it: bytes that are read, and nodes of each family.
+    dht_table_file: int = 64 * KIB
+    dht_saved_nodes: int = 300
+
+    # -- DHT: asking and answering (BEP 5) -------------------------------------------------
+    #: Queries at once before the rate counts.
+    dht_burst: float = 50.0
+    #: Queries to one address a second, after a burst. libtorrent blocks who sends more than 50 packets in
+    #: 10 s for five minutes (dht_block_ratelimit), our answers to its own queries among them.
+    dht_address_rate: float = 3.0
+    dht_address_burst: float = 8.0
+    #: Until an answer is measured: when the next node is asked, and when this one is given up.
+    dht_first_stall: float = 0.4
+    dht_first_timeout: float = 1.5
+    #: Bounds of what is measured. libtorrent asks the next after 3 s and gives up after 15.
+    dht_min_stall: float = 0.1
+    dht_min_timeout: float = 0.3
+    dht_max_timeout: float = 3.0
+    #: An answer that comes later than this is nobody's.
+    dht_forget: float = 4.0
+    #: Lookups of infohashes at once: each sends some 20 queries a second by itself, so that these use up the
+    #: rate; more would only take longer each.
+    dht_lookups: int = 16
+    #: ... while we know no node: all of them would ask the same few.
+    dht_lookups_cold: int = 4
+    #: Disjoint paths of a lookup (S/Kademlia 4 to 8), and queries in flight over all of them (libtorrent 5).
+    dht_paths: int = 4
+    dht_in_flight: int = 8
+    #: Queries of one lookup in one family, and seconds; honest ones need 30 to 60, and 1 to 5 s.
+    dht_lookup_queries: int = 120
+    dht_lookup_time: float = 20.0
+    #: Nodes taken of one answer (BEP 5: 8), and candidates of one path.
+    dht_nodes_per_answer: int = 16
+    dht_candidates: int = 64
+    #: Peers taken of one answer (libtorrent names 100 at most), and of one lookup: a third of some 40 nodes
+    #: may name nothing but lies.
+    dht_peers_per_answer: int = 50
+    dht_peers: int = 1000
+    #: Seconds from the first query until a network that has not answered counts as unreachable.
+    dht_unreachable: float = 3.0
+    #: Nodes that peers named and that wait for a ping.
+    dht_heard: int = 100
+    #: Queries of others answered a second, of one address and in all, after a burst.
+    dht_answers_rate: float = 10.0
+    dht_answers_burst: float = 30.0
+    dht_answers_rate_all: float = 2000.0
+    dht_answers_burst_all: float = 2000.0
+
     # -- web sources (xs, as, ws of a magnet) ----------------------------------------------
     #: GETs of .torrent files at once, and of one server: indexers refuse who asks for much more.
     web_sources_at_once: int = 16
@@ -319,6 +387,40 @@ class Limits:
     #: `max_metadata`: piece layers may be as long as the info dictionary, BEP 52).
     web_sources_bytes: int = 128 * MIB
 
+    # -- LSD (BEP 14) ----------------------------------------------------------------------
+    #: An infohash is announced once in so long, and what others announce is believed for twice as long, so
+    #: that one lost datagram costs nothing.
+    lsd_interval: float = 300.0
+    #: Datagrams at once, on each interface, and seconds for each one after that. BEP 14 wants no more than
+    #: one a minute, and several infohashes in one for over 5 torrents. Transmission: one a minute.
+    lsd_burst: int = 5
+    lsd_minute: float = 60.0
+    #: An announce waits so long for others that may go along, and for trackers that may be quicker.
+    lsd_gather: float = 0.1
+    #: Then neighbours have so long to call us before the source is finished: libtorrent does so at once.
+    lsd_wait: float = 2.0
+    #: ... for a magnet that names no trackers: Transmission takes up to 5 s, aria2 10.
+    lsd_wait_alone: float = 11.0
+    #: Datagrams a second that are read at all (2 % of a core for junk); announces a second that are looked
+    #: into, in all and of one address. Transmission takes 10 a second; libtorrent sends up to 3.
+    lsd_reads: float = 2000.0
+    lsd_rate: float = 100.0
+    lsd_rate_each: float = 5.0
+    #: ... and at once: bittorrent-lsd sends one for each torrent when it starts.
+    lsd_burst_in: int = 500
+    lsd_burst_each: int = 100
+    #: Neighbours remembered, and infohashes of each that it announced (5 MB when full).
+    lsd_neighbours: int = 64
+    lsd_infohashes: int = 500
+    #: Peers of one magnet taken; of one address, that can be anybody's on the subnet, so many ports.
+    lsd_peers: int = 50
+    lsd_ports: int = 4
+    #: Magnets listened for at once.
+    lsd_magnets: int = 20_000
+    #: Interfaces used (Linux lets a socket be in 20 groups), and seconds between looks at what we have.
+    lsd_interfaces: int = 16
+    lsd_look: float = 60.0
+
     # -- extra trackers (a list of the user's) ---------------------------------------------
     #: Bytes of the list, and trackers of it that are used: public ones have 20 to 150, in 8 KiB.
     extra_list: int = 1 * MIB
@@ -328,6 +430,22 @@ class Limits:
     extra_list_retry: float = 3600.0
     #: A file is looked at once in so long.
     extra_file_look: float = 60.0
+
+    # -- peer exchange (BEP 11) ------------------------------------------------------------
+    #: Peers without metadata that one fetch keeps open for what they may name.
+    max_pex_kept: int = 4
+    #: A fetch that has nothing else left waits so long for the first message of one that it keeps.
+    #: Measured: aria2 1.36 sends it at once, Transmission 3.00 within 0.5 s, libtorrent 2.1.1 at its next
+    #: tick (1 s) if it sent none to anybody in the last 3 s (its source); webtorrent 2 only after 65 s.
+    pex_wait: float = 4.0
+    #: Peers taken of one connection, those said to be seeds first: four liars to fill `max_hearsay`.
+    #: The BEP has 50 in a message, libtorrent sends 100 in its first.
+    max_pex_peers: int = 50
+    #: ... on one host: nobody's machine is to be knocked at all over because a peer says so.
+    max_pex_ports: int = 4
+    #: Messages of one peer in a minute; who sends more is hung up on, as the BEP allows. The BEP has one
+    #: a minute; libtorrent hangs up at the seventh, webtorrent at the second.
+    max_pex_messages: int = 6
 
 
 DEFAULT_LIMITS = Limits()

@@ -31,7 +31,7 @@ from functorrent.fetch.race import Race
 from functorrent.fetch.reading import Reading
 from functorrent.fetch.report import FetchReport, explain
 from functorrent.fetch.result import Metadata
-from functorrent.interfaces import PeerAddress
+from functorrent.interfaces import PeerAddress, SourceReport
 from functorrent.magnet import Magnet
 from functorrent.metainfo import InfoSummary, summarize, torrent_bytes
 from functorrent.peer.protocol import PeerProtocol
@@ -66,6 +66,7 @@ class MetadataClientFactory(ClientFactory):
         self._released = released
         self._result: Deferred[Metadata] | None = None
         self._lookups = Lookups(core, self.race, self._look)
+        self.race.lookups = self._lookups.pending
         self._lingering = False
         self._lingered = False
         self._began = 0.0
@@ -211,11 +212,13 @@ class MetadataClientFactory(ClientFactory):
 
     def _look(self) -> None:
         """Something ended: is there anything left to wait for?"""
-        if self._over or self._starting or not self.race.idle or self._lingering:
+        race = self.race
+        if self._over or self._starting or not race.hungry or self._lingering:
             return
-        if self._lookups.pending:
-            if self.race.counts["found"]:
-                # All it has so far is dead peers: who waits for a source's next word needs no slot.
+        if self._lookups.pending or not race.idle:
+            if race.counts["found"]:
+                # All it has so far is dead peers: who waits for a word of a source, or of a peer that has
+                # no metadata, needs no slot.
                 self._release()
             return
         core = self.core
@@ -301,6 +304,7 @@ class MetadataClientFactory(ClientFactory):
             [report for report in reports if not report.trackers],
             given=self._given,
             called=race.called,
+            heard=race.heard,
             local=race.local,
             timed_out_after=settings.timeout if timed_out else None,
             waited_for_callers=settings.linger if self._lingered else None,
@@ -328,10 +332,13 @@ class MetadataClientFactory(ClientFactory):
             trackers = reports[0].trackers
         else:
             trackers = tuple(tracker for report in reports for tracker in report.trackers)
+        others = [report for report in reports if not report.trackers]
+        if self.race.heard:
+            others.append(SourceReport("pex", self.race.heard))
         return FetchReport(
             trackers,
             self.race.counts,
-            tuple([report for report in reports if not report.trackers]),
+            tuple(others),
             reason,
             round(self.core.clock.seconds() - self._began, 3),
         )
