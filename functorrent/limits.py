@@ -338,7 +338,8 @@ class Limits:
     dht_max_timeout: float = 3.0
     #: An answer that comes later than this is nobody's.
     dht_forget: float = 4.0
-    #: Lookups of infohashes at once; more share the same rate and only take longer each.
+    #: Lookups of infohashes at once: each sends some 20 queries a second by itself, so that these use up the
+    #: rate; more would only take longer each.
     dht_lookups: int = 16
     #: ... while we know no node: all of them would ask the same few.
     dht_lookups_cold: int = 4
@@ -351,8 +352,9 @@ class Limits:
     #: Nodes taken of one answer (BEP 5: 8), and candidates of one path.
     dht_nodes_per_answer: int = 16
     dht_candidates: int = 64
-    #: Peers taken of one answer (libtorrent names 100 at most), and of one lookup.
-    dht_peers_per_answer: int = 100
+    #: Peers taken of one answer (libtorrent names 100 at most), and of one lookup: a third of some 40 nodes
+    #: may name nothing but lies.
+    dht_peers_per_answer: int = 50
     dht_peers: int = 1000
     #: Seconds from the first query until a network that has not answered counts as unreachable.
     dht_unreachable: float = 3.0

@@ -76,7 +76,7 @@ class UdpSockets:
         self._interfaces = tuple(interfaces)
         self._ports: list[Any] = []
         self._send: dict[bool, Callable[[bytes, tuple[str, int]], Any]] = {}
-        self._bound: dict[bool, int] = {}
+        self._bound: dict[bool, Any] = {}
         self._closed = False
 
     def write(self, address: tuple[str, int], data: bytes) -> str | None:
@@ -105,7 +105,8 @@ class UdpSockets:
                 self._send[v6] = self._listen(v6)
             except (CannotListenError, OSError):
                 return None
-        return self._bound.get(v6)
+        port = self._bound.get(v6)
+        return None if port is None else int(port.getHost().port)
 
     def _interface(self, v6: bool) -> str:
         if not self._interfaces:
@@ -126,7 +127,7 @@ class UdpSockets:
             port = self._bind(protocol, interface, 0)
         protocol.port = port
         self._ports.append(port)
-        self._bound[v6] = getattr(port.getHost(), "port", 0)
+        self._bound[v6] = port
         try:
             handle = port.getHandle()
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
@@ -156,5 +157,6 @@ class UdpSockets:
         self._closed = True
         ports, self._ports = self._ports, []
         self._send.clear()
+        self._bound.clear()
         closing = DeferredList([maybeDeferred(port.stopListening) for port in ports])
         return closing.addCallback(lambda _: None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from functorrent.addresses import subscriber
 from functorrent.errors import LocalProtocolError, MalformedKrpc
 from functorrent.interfaces import PeerAddress
 from functorrent.rates import Bucket
 from functorrent.sources.dht.core import DhtCore
+from functorrent.sources.dht.places import place
 from functorrent.sources.dht.storage import PeerStorage
 from functorrent.sources.dht.tokens import Tokens
 from functorrent.wire.compact import pack
@@ -48,12 +48,13 @@ class Answers:
         self._all = Bucket(core.clock, limits.dht_answers_rate_all, limits.dht_answers_burst_all)
         #: When each address may ask again at the least, if all its burst is used (GCRA).
         self._busy: dict[str, float] = {}
-        self._slack = (limits.dht_answers_burst - 1) / limits.dht_answers_rate
+        # A sum of many parts of a second may miss a whole one by a rounding error.
+        self._slack = (limits.dht_answers_burst - 1) / limits.dht_answers_rate + 1e-6
 
-    def admits(self, host: str) -> bool:
-        """Whether `host` is within its rate, and all together in theirs."""
+    def admits(self, address: PeerAddress) -> bool:
+        """Whether an address is within its rate, and all together in theirs."""
         now = float(self._core.clock.seconds())
-        busy, who = self._busy, subscriber(host)
+        busy, who = self._busy, place(address)[0]
         due = busy.get(who, 0.0)
         if due - now > self._slack or not self._all.ready():
             return False
@@ -71,11 +72,11 @@ class Answers:
         core.stats.queries_received += 1
         if core.read_only:
             return
-        if not self.admits(address[0]):
+        asker = PeerAddress(*address)
+        if not self.admits(asker):
             core.stats.over_rate += 1
             return
         try:
-            asker = PeerAddress(*address)
             data = self._answer(query, asker, pack(asker))
         except LocalProtocolError:
             # From a port or an address that nothing can be sent to.
@@ -88,7 +89,12 @@ class Answers:
     def malformed(self, error: MalformedKrpc, address: tuple[str, int]) -> None:
         """A query that could not be read is told so, where it has a transaction id (BEP 5)."""
         core = self._core
-        if not error.query or error.transaction is None or core.read_only or not self.admits(address[0]):
+        if (
+            not error.query
+            or error.transaction is None
+            or core.read_only
+            or not self.admits(PeerAddress(*address))
+        ):
             return
         core.stats.refused += 1
         self._send(encode_error(error.transaction, PROTOCOL_ERROR, b"Protocol Error"), address)

@@ -158,7 +158,9 @@ class Calls:
             return 0.0
         limits = self._limits
         slack = (limits.dht_address_burst - 1) / limits.dht_address_rate
-        return max(0.0, due - slack - float(self._clock.seconds()))
+        pause = due - slack - float(self._clock.seconds())
+        # A sum of many parts of a second may miss a whole one by a rounding error.
+        return pause if pause > 1e-6 else 0.0
 
     def ask(self, call: Call, encode: Callable[[bytes], bytes]) -> None:
         """Send a query; `encode` makes the datagram with the transaction id (bytes of 4).
@@ -237,6 +239,13 @@ class Calls:
     def _look(self) -> None:
         self._timer = None
         now = float(self._clock.seconds())
+        try:
+            self._look_at(now)
+        finally:
+            # A caller's bug is no reason for the others' time to stand still.
+            self._sleep(self.round_trips.stall, self.round_trips.limit, self._limits.dht_forget)
+
+    def _look_at(self, now: float) -> None:
         round_trips, forget = self.round_trips, self._limits.dht_forget
         unsent, self._unsent = self._unsent, deque()
         for call in unsent:
@@ -262,7 +271,6 @@ class Calls:
             if call.state == LOST:
                 del self._open[call.transaction]
                 call.state = OVER
-        self._sleep(round_trips.stall, round_trips.limit, forget)
 
     def _sleep(self, stall: float, limit: float, forget: float) -> None:
         """Wake for whichever is the next."""

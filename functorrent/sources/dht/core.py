@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import Any
 
@@ -17,24 +16,27 @@ from functorrent.sources.dht.table import RoutingTable
 from functorrent.wire.krpc import NodeInfo
 
 
-@dataclass(slots=True)
 class DhtCore:
     """The state of one node; `ids` and `tables` by family, False for IPv4, True for IPv6 (BEP 32).
 
     `may_ask(address)`: whether an address that a stranger names may be sent anything.
     """
 
-    clock: Any
-    limits: Limits
-    stats: DhtStats
-    deadlines: Deadlines
-    read_only: bool
-    may_ask: Callable[[PeerAddress], bool]
-    ids: dict[bool, bytes] = field(default_factory=dict)
-    tables: dict[bool, RoutingTable] = field(default_factory=dict)
-    #: Good nodes of an earlier run, which have not answered in this one yet.
-    old_nodes: dict[bool, tuple[NodeInfo, ...]] = field(default_factory=dict)
-    calls: Calls = field(init=False)
+    calls: Calls
+
+    def __init__(
+        self, clock: Any, limits: Limits, read_only: bool, may_ask: Callable[[PeerAddress], bool]
+    ) -> None:
+        self.clock = clock
+        self.limits = limits
+        self.read_only = read_only
+        self.may_ask = may_ask
+        self.stats = DhtStats()
+        self.deadlines = Deadlines(clock)
+        self.ids: dict[bool, bytes] = {}
+        self.tables: dict[bool, RoutingTable] = {}
+        #: Good nodes of an earlier run, which have not answered in this one yet.
+        self.old_nodes: dict[bool, tuple[NodeInfo, ...]] = {}
 
     def allowed(self, node: NodeInfo) -> bool:
         """Whether a node that a stranger names may be asked: not ourselves, and no forbidden address."""

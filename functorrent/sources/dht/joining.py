@@ -15,10 +15,10 @@ from collections.abc import Callable
 from functorrent.interfaces import IResolver, PeerAddress
 from functorrent.sources.dht.bootstrap import Bootstrap
 from functorrent.sources.dht.core import DhtCore
-from functorrent.sources.dht.lookup import CLOSEST
+from functorrent.sources.dht.lookup import CLOSEST, Candidate
 from functorrent.sources.dht.searches import Searches
 from functorrent.sources.dht.settings import DhtSettings
-from functorrent.sources.dht.walk import Walk
+from functorrent.sources.dht.walk import Walk, Walks
 from functorrent.wire.krpc import Response
 
 #: Seconds that the nodes of an earlier run have to answer before the hosts are asked, too.
@@ -46,7 +46,7 @@ class Joining:
         self.addresses: list[PeerAddress] = []
         self._names: Bootstrap | None = None
         self._naming = False
-        self._walks: list[Walk] = []
+        self._walks: Walks | None = None
         #: When this try began, and when somebody answered last.
         self._began = 0.0
         self._last = 0.0
@@ -68,22 +68,22 @@ class Joining:
         self._on = self.hold = True
         self._answered = False
         core.deadlines.set(self._too_late, now + core.limits.dht_unreachable)
-        self._walks = [
-            Walk(core, own_id, v6, "find_node", self, self._own_more) for v6, own_id in core.ids.items()
-        ]
         self._naming = True
-        for walk in self._walks:
-            walk.start()
+        # Our own id is where the table has to be full.
+        own_id = next(iter(core.ids.values()))
+        self._walks = walks = Walks(core, own_id, "find_node", self, self._own_more)
         if core.known or any(core.old_nodes.values()):
             core.deadlines.set(self._ask_names, now + _HEDGE)
+            walks.start()
         else:
+            walks.start()
             self._ask_names()
 
     def _own_more(self, walk: Walk) -> bool:
         return self._naming
 
     def _ask_names(self) -> None:
-        if sum([walk.lookup.replied for walk in self._walks]) >= CLOSEST:
+        if self._walks is not None and self._walks.replied >= CLOSEST:
             self._named()
             return
         settings = self._settings
@@ -99,8 +99,8 @@ class Joining:
     def _found(self, addresses: list[PeerAddress]) -> None:
         """Hosts to begin with have addresses."""
         self.addresses += addresses
-        for walk in self._walks:
-            walk.seed([each for each in addresses if (":" in each.host) == walk.v6])
+        if self._walks is not None:
+            self._walks.seed(addresses)
         if self.searches is not None:
             self.searches.seed(addresses)
 
@@ -111,11 +111,11 @@ class Joining:
         self._check()
 
     def _check(self) -> None:
-        for walk in self._walks:
-            walk.go_on()
+        if self._walks is not None:
+            self._walks.go_on()
         self._look()
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
         """We are told by `heard`."""
 
     def walk_ended(self, walk: Walk) -> None:
@@ -123,7 +123,7 @@ class Joining:
         self._look()
 
     def _look(self) -> None:
-        if self._on and self._walks and not self._naming and all([walk.over for walk in self._walks]):
+        if self._on and self._walks is not None and not self._naming and self._walks.over:
             self._on = False
             self._end()
             self._joined()
@@ -153,8 +153,12 @@ class Joining:
 
     def heard(self) -> None:
         """A node has answered."""
-        self._last = float(self._core.clock.seconds())
-        self.given_up = False
+        core = self._core
+        self._last = float(core.clock.seconds())
+        if self.given_up:
+            # By a ping perhaps, of a node that a peer has named.
+            self.given_up = False
+            core.deadlines.set(self.start, self._last)
         if not self._answered:
             self._answered = True
             if self.hold:
@@ -164,7 +168,7 @@ class Joining:
 
     def more(self, walk: Walk) -> bool:
         """Whether further nodes may come for a walk that has asked all it knows, in vain."""
-        if self.hold:
+        if self.hold or walk.seed_again():
             return True
         addresses = [each for each in self.addresses if (":" in each.host) == walk.v6]
         if addresses and not walk.helped:
@@ -196,5 +200,5 @@ class Joining:
             core.deadlines.clear(call)
         if self._names is not None:
             self._names.stop()
-        for walk in self._walks:
-            walk.cancel()
+        if self._walks is not None:
+            self._walks.cancel()

@@ -6,8 +6,11 @@ Pure: no clock, no sockets; `Walk` drives it. Laws of this file:
 - One node of each address, and of each /24 (IPv6: /64), is asked; a second one only where the first was
   lost or lied, so that naming an honest node with a wrong id does not shut it out.
 - A path goes on while it has a candidate closer than the best `_PATH_BEST` that answered in it, or closer
-  than the best `CLOSEST` of all; a claim to be close that nobody answers for ends nothing. So nodes that
-  name ever closer nodes use up their own path's share of queries, and no more.
+  than the best `CLOSEST` of all, or, where its id is bound to its address (BEP 42), closer than the best
+  `_BOUND_BEST` of those. So nodes that name ever closer nodes end no path but their own, which has its
+  share of queries and no more.
+- Who answers by another id than it was named with may be an honest node that somebody named wrongly: the
+  answer is dropped, and the node may be asked as what it is.
 """
 
 from __future__ import annotations
@@ -18,12 +21,16 @@ from heapq import heapify, heappop, heappush, nsmallest
 
 from functorrent.interfaces import PeerAddress
 from functorrent.limits import Limits
+from functorrent.sources.dht.ids import complies
 from functorrent.wire.krpc import NodeInfo
 
 #: How many of the closest that answered a lookup is for: as many hold an infohash's peers (BEP 5).
 CLOSEST = 8
 #: How many must have answered in a path before it counts as at its end.
 _PATH_BEST = 3
+#: How many whose ids comply with BEP 42 must have answered: an id close to the target is easily made up,
+#: but for an address that it fits.
+_BOUND_BEST = 4
 #: Times that an address or its network is asked.
 _TRIES = 2
 #: Steps from the table to the target; a network of ten million nodes needs 8.
@@ -34,7 +41,18 @@ _FAR = 1 << 160
 class Candidate:
     """A node that may be asked, or was. `node_id` is None for one that we know by address alone."""
 
-    __slots__ = ("address", "distance", "done", "hops", "node_id", "path", "place", "stalled", "token")
+    __slots__ = (
+        "address",
+        "bound",
+        "distance",
+        "done",
+        "hops",
+        "node_id",
+        "path",
+        "place",
+        "stalled",
+        "token",
+    )
 
     def __init__(
         self,
@@ -51,10 +69,18 @@ class Candidate:
         self.path = path
         self.place = place
         self.hops = hops
+        #: Whether its id complies with BEP 42; None until that was looked at.
+        self.bound: bool | None = None
         self.stalled = False
         self.done = False
         #: For announce_peer, where it gave one.
         self.token: bytes | None = None
+
+    def is_bound(self) -> bool:
+        """Whether its id is bound to its address (BEP 42)."""
+        if self.bound is None:
+            self.bound = self.node_id is not None and complies(self.node_id, self.address.host)
+        return self.bound
 
     def __lt__(self, other: Candidate) -> bool:
         return self.distance < other.distance
@@ -101,6 +127,10 @@ class Lookup:
         self._turn = 0
         #: The closest that answered, the closest first, CLOSEST at most.
         self.closest: list[Candidate] = []
+        #: ... of those with ids bound to their addresses, `_BOUND_BEST` at most.
+        self.bound: list[Candidate] = []
+        #: As whom a place has answered that had been named as somebody else.
+        self._real: dict[Hashable, bytes] = {}
         self.asked = 0
         self.replied = 0
         #: Queries under way, and those of them that have not stalled.
@@ -124,7 +154,7 @@ class Lookup:
 
     @property
     def _most_known(self) -> int:
-        return self._limits.dht_lookup_queries * self._limits.dht_nodes_per_answer
+        return self._limits.dht_lookup_queries * CLOSEST
 
     def _next_path(self) -> Path:
         self._turn += 1
@@ -223,18 +253,26 @@ class Lookup:
 
     def _worth(self, path: Path) -> bool:
         """Whether the path's best candidate is worth a query; those that are not to be asked go."""
-        candidates = path.candidates
+        candidates, real = path.candidates, self._real
+        closest, bound = self.closest, self.bound
+        best = path.best[-1] if len(path.best) >= _PATH_BEST else _FAR
+        near = max(best, closest[-1].distance if len(closest) >= CLOSEST else _FAR)
+        last_bound = bound[-1].distance if len(bound) >= _BOUND_BEST else _FAR
         while candidates:
             candidate = candidates[0]
-            if self._places.get(candidate.place, 0) < _TRIES:
-                best, distance = path.best, candidate.distance
-                if len(best) < _PATH_BEST or distance < best[_PATH_BEST - 1]:
+            if self._places.get(candidate.place, 0) >= _TRIES:
+                if candidate.place in self._held:
+                    self._held[candidate.place].append(candidate)
+            elif not real or real.get(candidate.place, candidate.node_id) == candidate.node_id:
+                distance = candidate.distance
+                if distance < near or (near == _FAR and distance == _FAR):
                     return True
-                closest = self.closest
-                return len(closest) < CLOSEST or distance < closest[-1].distance
+                if distance >= last_bound:
+                    return False
+                if candidate.is_bound():
+                    return True
+            # What is not near enough now will not be later.
             heappop(candidates)
-            if candidate.place in self._held:
-                self._held[candidate.place].append(candidate)
         return False
 
     @property
@@ -274,6 +312,10 @@ class Lookup:
         del candidate.path.best[_PATH_BEST:]
         insort(self.closest, candidate)
         del self.closest[CLOSEST:]
+        bound = self.bound
+        if (len(bound) < _BOUND_BEST or candidate < bound[-1]) and candidate.is_bound():
+            insort(bound, candidate)
+            del bound[_BOUND_BEST:]
 
     def stalled(self, candidate: Candidate) -> None:
         """It takes long: another may be asked meanwhile."""
@@ -290,6 +332,16 @@ class Lookup:
             self._places[candidate.place] -= 1
             self._free(candidate)
 
+    def misnamed(self, candidate: Candidate, node_id: bytes) -> None:
+        """It answered by this id, which is not the one that it was named with."""
+        self.failed(candidate)
+        place = candidate.place
+        if place not in self._real:
+            self._real[place] = node_id
+            node = NodeInfo(node_id, candidate.address)
+            if node not in self._known and self._allowed(node):
+                self._add(node, candidate.path, candidate.hops)
+
     def _free(self, candidate: Candidate) -> None:
         for other in self._held.pop(candidate.place, ()):
             heappush(other.path.candidates, other)
@@ -300,8 +352,14 @@ class Lookup:
         candidate.stalled = False
         self.waiting -= 1
 
-    def nodes(self) -> tuple[NodeInfo, ...]:
-        """The closest that answered, the closest first."""
-        return tuple(
-            [NodeInfo(each.node_id, each.address) for each in self.closest if each.node_id is not None]
-        )
+    def close(self) -> None:
+        """Forget all but who answered: nobody will be asked any more."""
+        for path in self._paths:
+            path.candidates.clear()
+        self._known.clear()
+        self._places.clear()
+        self._held.clear()
+
+    def keepers(self) -> list[Candidate]:
+        """Those to whom an announce_peer goes: the closest, and the closest with bound ids."""
+        return list(dict.fromkeys([*self.closest, *self.bound]))

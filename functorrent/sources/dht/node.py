@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
-from functorrent.deadlines import Deadlines
 from functorrent.errors import DhtSilent, MalformedKrpc
 from functorrent.interfaces import IResolver, PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
@@ -16,19 +15,18 @@ from functorrent.sources.dht.calls import Call, Calls
 from functorrent.sources.dht.core import DhtCore
 from functorrent.sources.dht.ids import AddressVotes, complies, id_for, random_id
 from functorrent.sources.dht.joining import Joining
-from functorrent.sources.dht.lookup import CLOSEST
+from functorrent.sources.dht.lookup import Candidate
 from functorrent.sources.dht.pings import Pings
 from functorrent.sources.dht.report import NOTHING, LookupReport
 from functorrent.sources.dht.saved import SavedTable
 from functorrent.sources.dht.search import IWaiter
 from functorrent.sources.dht.searches import Searches
 from functorrent.sources.dht.settings import DhtSettings
-from functorrent.sources.dht.stats import DhtStats
 from functorrent.sources.dht.storage import PeerStorage
 from functorrent.sources.dht.table import RoutingTable
 from functorrent.sources.dht.tokens import Tokens
 from functorrent.sources.dht.upkeep import Upkeep
-from functorrent.sources.dht.walk import Walk
+from functorrent.sources.dht.walk import Walk, Walks
 from functorrent.wire.krpc import NodeInfo, Query, Response, decode_krpc, encode_ping
 
 
@@ -63,15 +61,15 @@ class DhtNode:
         saved: SavedTable | None = None,
     ) -> None:
         self.settings = settings
-        self.stats = stats = DhtStats()
-        self._core = core = DhtCore(clock, limits, stats, Deadlines(clock), settings.read_only, may_ask)
+        self._core = core = DhtCore(clock, limits, settings.read_only, may_ask)
+        self.stats = core.stats
         for v6 in families:
             own_id = random_id() if saved is None else saved.id6 if v6 else saved.id4
             core.ids[v6] = own_id
             core.tables[v6] = RoutingTable(own_id, 6 if v6 else 4)
             if saved is not None:
                 core.old_nodes[v6] = saved.nodes6 if v6 else saved.nodes4
-        core.calls = Calls(clock, send, limits, settings.rate, stats, self._heard, self._silent)
+        core.calls = Calls(clock, send, limits, settings.rate, core.stats, self._heard, self._silent)
         self._votes = {v6: AddressVotes() for v6 in families}
         self.storage = PeerStorage(limits)
         self._answers = Answers(core, send, Tokens(), self.storage)
@@ -80,7 +78,7 @@ class DhtNode:
         self.searches = Searches(core, joining.more, joining.seeds)
         joining.searches = self.searches
         self._upkeep = Upkeep(core, self._pings, self.storage, settings.table_file, joining.more)
-        self._walks: set[Walk] = set()
+        self._walks: set[Walks] = set()
         self._waiting: list[Deferred[None]] = []
         self._joined_once = False
         self._stopped = False
@@ -100,8 +98,8 @@ class DhtNode:
             self._joining.stop()
             self.searches.stop()
             self._pings.stop()
-            for walk in list(self._walks):
-                walk.cancel()
+            for walks in list(self._walks):
+                walks.cancel()
             self._core.calls.stop()
             self._core.deadlines.stop()
             self._joined()
@@ -145,7 +143,7 @@ class DhtNode:
 
     def received(self, data: bytes, address: tuple[str, int]) -> None:
         """A datagram of anybody."""
-        if self._stopped:
+        if self._stopped or not address[1]:
             return
         try:
             message = decode_krpc(data)
@@ -169,13 +167,14 @@ class DhtNode:
         if sender in core.ids.values():
             return
         if call.node_id is not None and call.node_id != sender:
+            # Named with a wrong id, or it has changed its id: the table sees to it.
             self.stats.wrong_ids += 1
-            table.failed(NodeInfo(call.node_id, address), now)
-        elif not self._joining.is_host(address):
+        if not self._joining.is_host(address):
             table.answered(NodeInfo(sender, address), now)
         external = response.external
-        if external is not None and self._votes[v6].vote(address.host, external.host):
-            self._moved(v6, external.host, now)
+        if external is not None and (":" in external.host) == v6:
+            if self._votes[v6].vote(address.host, external.host):
+                self._moved(v6, external.host, now)
 
     def _silent(self, call: Call) -> None:
         """Something we asked was not answered in time."""
@@ -187,7 +186,7 @@ class DhtNode:
     def _moved(self, v6: bool, host: str, now: float) -> None:
         """Others agree on where we are: our id has to comply with it (BEP 42)."""
         core = self._core
-        if (":" in host) == v6 and not complies(core.ids[v6], host):
+        if not complies(core.ids[v6], host):
             core.ids[v6] = own_id = id_for(host)
             core.tables[v6] = core.tables[v6].moved(own_id, now)
 
@@ -261,40 +260,32 @@ class _Finding:
     """A find_node lookup in every family, with a Deferred."""
 
     def __init__(
-        self, core: DhtCore, target: bytes, more: Callable[[Walk], bool], running: set[Walk]
+        self, core: DhtCore, target: bytes, more: Callable[[Walk], bool], running: set[Walks]
     ) -> None:
         self._running = running
-        self._walks = [Walk(core, target, v6, "find_node", self, more) for v6 in core.ids]
+        self._walks = Walks(core, target, "find_node", self, more)
         self._deferred: Deferred[list[NodeInfo]] = Deferred(self._cancel)
 
     def start(self, seeds: Sequence[PeerAddress]) -> Deferred[list[NodeInfo]]:
-        self._running.update(self._walks)
-        for walk in self._walks:
-            walk.start()
-            walk.seed([each for each in seeds if (":" in each.host) == walk.v6])
-        self._look()
+        self._running.add(self._walks)
+        self._walks.start(seeds)
+        self.walk_ended()
         return self._deferred
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
         """Its nodes are the lookup's."""
 
-    def walk_ended(self, walk: Walk) -> None:
-        self._running.discard(walk)
-        self._look()
-
-    def _look(self) -> None:
-        if not self._deferred.called and all([walk.over for walk in self._walks]):
-            self._deferred.callback(self._closest())
-
-    def _closest(self) -> list[NodeInfo]:
-        closest = sorted([each for walk in self._walks for each in walk.lookup.closest])
-        return [NodeInfo(each.node_id, each.address) for each in closest[:CLOSEST] if each.node_id]
+    def walk_ended(self, walk: Walk | None = None) -> None:
+        if not self._deferred.called and self._walks.over:
+            self._end()
 
     def _cancel(self, _: object) -> None:
-        for walk in self._walks:
-            walk.cancel()
-            self._running.discard(walk)
-        self._deferred.callback(self._closest())
+        self._walks.cancel()
+        self._end()
+
+    def _end(self) -> None:
+        self._running.discard(self._walks)
+        self._deferred.callback(list(self._walks.nodes()))
 
 
 class _Ping:

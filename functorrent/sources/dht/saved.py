@@ -18,10 +18,9 @@ from functorrent.limits import DEFAULT_LIMITS
 from functorrent.wire.bencode import decode
 from functorrent.wire.krpc import ID_LENGTH, NodeInfo, pack_node, parse_nodes, parse_nodes6
 
-_FORMAT = b"functorrent DHT table 1"
-#: What each file of ours begins with.
-_MAGIC = b"d6:format%d:" % len(_FORMAT)
-_MAGIC += _FORMAT
+#: What each file of ours begins with, and what it began with in any version.
+_MAGIC = b"d6:format23:functorrent DHT table 1"
+_ANY = _MAGIC[:-1]
 _MOST = DEFAULT_LIMITS.dht_table_file
 _NODES = DEFAULT_LIMITS.dht_saved_nodes
 #: A FIFO that bears the name must not hang us.
@@ -81,9 +80,8 @@ def save(path: str, table: SavedTable) -> None:
     new = f"{path}.{token_hex(8)}"
     try:
         os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-        # A typing error in an option must not cost anybody a file. An empty one is left by a crash.
-        there = _read(path, len(_MAGIC))
-        if os.path.lexists(path) and there not in (b"", _MAGIC):
+        # A typing error in an option must not cost anybody a file.
+        if os.path.lexists(path) and not _is_ours(path):
             raise OutputError(f"{path} is no DHT table of ours, and is left alone")
         handle = os.open(new, _NEW, 0o600)
         try:
@@ -96,6 +94,12 @@ def save(path: str, table: SavedTable) -> None:
             raise
     except (OSError, ValueError) as error:
         raise OutputError(f"the DHT table cannot be saved to {path}: {error}") from None
+
+
+def _is_ours(path: str) -> bool:
+    there = _read(path, len(_ANY))
+    # What a crash leaves is empty, cut short or full of zeros.
+    return there is not None and (_ANY.startswith(there) or not there.strip(b"\0"))
 
 
 def _read(path: str, most: int) -> bytes | None:

@@ -13,7 +13,7 @@ from itertools import islice
 from functorrent.interfaces import PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.sources.dht.places import place
-from functorrent.wire.compact import pack
+from functorrent.wire.compact import V4_LENGTH, pack
 
 #: Of each peer: when it was announced last, and the place it is counted with.
 _Peers = dict[bytes, tuple[float, str]]
@@ -22,11 +22,13 @@ _Peers = dict[bytes, tuple[float, str]]
 class _Torrent:
     """The peers of one infohash by family, as compact addresses, the latest announced last."""
 
-    __slots__ = ("v4", "v6")
+    __slots__ = ("announced", "v4", "v6")
 
     def __init__(self) -> None:
         self.v4: _Peers = {}
         self.v6: _Peers = {}
+        #: When one was announced last.
+        self.announced = 0.0
 
 
 class PeerStorage:
@@ -54,27 +56,27 @@ class PeerStorage:
         group = place(peer)[1]
         packed = pack(peer)
         torrent = self._torrents.get(infohash)
-        if torrent is not None:
-            peers = torrent.v4 if len(packed) == 6 else torrent.v6
-            if packed in peers:
-                del peers[packed]
-                peers[packed] = (now, group)
-                self._touch(infohash)
-                return True
-            near = sum(1 for _, other in peers.values() if other == group)
-            if near >= limits.dht_stored_neighbours:
-                return False
+        if torrent is None:
+            torrent = _Torrent()
+        peers = torrent.v4 if len(packed) == V4_LENGTH else torrent.v6
+        self._expire(peers, now)
+        if packed in peers:
+            self._drop(peers, packed)
+        else:
+            near = [other for other, (_, place) in peers.items() if place == group]
+            if len(near) >= limits.dht_stored_neighbours:
+                # Clients come back with another port; whoever has so many gets no more.
+                self._drop(peers, near[0])
         if self._places.get(group, 0) >= limits.dht_stored_per_place:
             return False
-        if torrent is None:
-            torrent = self._torrents[infohash] = _Torrent()
-            peers = torrent.v4 if len(packed) == 6 else torrent.v6
+        if len(peers) >= limits.dht_stored_peers:
+            self._drop(peers, next(iter(peers)))
         peers[packed] = (now, group)
         self._length += 1
         self._places[group] = self._places.get(group, 0) + 1
-        self._touch(infohash)
-        if len(peers) > limits.dht_stored_peers:
-            self._drop(peers, next(iter(peers)))
+        self._torrents.pop(infohash, None)
+        self._torrents[infohash] = torrent
+        torrent.announced = now
         while self._length > limits.dht_stored or len(self._torrents) > limits.dht_stored_infohashes:
             self._forget(next(iter(self._torrents)))
         return True
@@ -97,12 +99,13 @@ class PeerStorage:
         return found + list(islice(peers, count - len(found)))
 
     def expire(self, now: float) -> None:
-        """Forget what was announced too long ago. Call it every few minutes."""
-        for infohash, torrent in list(self._torrents.items()):
-            self._expire(torrent.v4, now)
-            self._expire(torrent.v6, now)
-            if not torrent.v4 and not torrent.v6:
-                del self._torrents[infohash]
+        """Forget what nobody has announced for too long. Call it every few minutes."""
+        until = now - self._limits.dht_stored_life
+        while self._torrents:
+            oldest = next(iter(self._torrents))
+            if self._torrents[oldest].announced > until:
+                return
+            self._forget(oldest)
 
     def _expire(self, peers: _Peers, now: float) -> None:
         until = now - self._limits.dht_stored_life
@@ -111,9 +114,6 @@ class PeerStorage:
             if peers[oldest][0] > until:
                 return
             self._drop(peers, oldest)
-
-    def _touch(self, infohash: bytes) -> None:
-        self._torrents[infohash] = self._torrents.pop(infohash)
 
     def _forget(self, infohash: bytes) -> None:
         torrent = self._torrents.pop(infohash)

@@ -14,7 +14,8 @@ Laws, in the order in which an answer meets them:
 
 A bucket holds the nodes that share just so many leading bits with our id, which is what splitting only
 around the own id comes to. The table has no clock and sends nothing: its owner asks it whom to ping
-(`questionable`, `candidates`) and what to look for (`stale`), and tells it what came of it.
+(`questionable`, `candidates`) and what to look for (`stale`), and tells it what came of it (`answered`,
+`failed`).
 """
 
 from __future__ import annotations
@@ -23,74 +24,19 @@ import secrets
 from collections.abc import Iterator
 from itertools import islice
 
-from functorrent.sources.dht.ids import ID_BITS, complies
+from functorrent.sources.dht.bucket import AGAIN, BAD, BELIEVED_FOR, GOOD_FOR, SPARES, Bucket, Entry, K
+from functorrent.sources.dht.ids import ID_BITS
 from functorrent.sources.dht.places import place
-from functorrent.wire.krpc import NodeInfo, pack_node
+from functorrent.wire.krpc import NodeInfo
 
-#: Nodes of one bucket (BEP 5).
-K = 8
-#: Spares, and candidates, of one bucket.
-_SPARES = 8
-#: Without a word from it for so many seconds a node is questionable, and a bucket stale (BEP 5).
-_GOOD_FOR = 900.0
-#: Queries in a row without an answer that make a node bad: give it up when somebody waits for its place.
-BAD = 2
-#: ... and when nobody does: we may have been offline, and it has not changed.
-_DEAD = 6
-#: Seconds until a node that has failed is asked again, doubled each time; also how long `questionable`
-#: takes a ping to be on its way.
-_AGAIN = 30.0
-
-
-class _Entry:
-    """One node of the table."""
-
-    __slots__ = (
-        "address",
-        "answered",
-        "complies",
-        "due",
-        "failures",
-        "group",
-        "id",
-        "number",
-        "packed",
-        "who",
-    )
-
-    def __init__(self, node: NodeInfo, now: float) -> None:
-        self.id, self.address = node
-        self.number = int.from_bytes(node.id, "big")
-        self.packed = pack_node(node)
-        self.who, self.group = place(node.address)
-        self.complies = complies(node.id, node.address.host)
-        self.answered = now
-        self.failures = 0
-        #: When it is questionable, and has to be pinged.
-        self.due = now + _GOOD_FOR
-
-    @property
-    def node(self) -> NodeInfo:
-        return NodeInfo(self.id, self.address)
-
-
-class _Bucket:
-    """The nodes of one distance, those that wait for a place, and those that were named."""
-
-    __slots__ = ("candidates", "changed", "nodes", "spares")
-
-    def __init__(self, now: float) -> None:
-        self.nodes: list[_Entry] = []
-        #: By who they are; the last to answer is last.
-        self.spares: dict[str, _Entry] = {}
-        self.candidates: dict[str, NodeInfo] = {}
-        self.changed = now
+__all__ = ["K", "RoutingTable"]
 
 
 class RoutingTable:
     """The nodes of one family that have answered us. Times are seconds of one clock.
 
-    `own_id`: our id (bytes of 20); `family`: 4 or 6, and nodes of the other are passed over.
+    `own_id`: our id (bytes of 20); `family`: 4 or 6, and nodes of the other are passed over. Addresses
+    are taken as they come: the address guard is asked before.
     """
 
     def __init__(self, own_id: bytes, family: int) -> None:
@@ -98,9 +44,9 @@ class RoutingTable:
         self.family = family
         self._own = int.from_bytes(own_id, "big")
         #: By how many leading bits an id shares with ours.
-        self._buckets: dict[int, _Bucket] = {}
-        self._by_id: dict[bytes, _Entry] = {}
-        self._by_who: dict[str, _Entry] = {}
+        self._buckets: dict[int, Bucket] = {}
+        self._by_id: dict[bytes, Entry] = {}
+        self._by_who: dict[str, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -111,66 +57,65 @@ class RoutingTable:
             for entry in self._buckets[depth].nodes:
                 yield entry.node
 
-    def __contains__(self, node: NodeInfo) -> bool:
-        entry = self._by_id.get(node.id)
-        return entry is not None and entry.address == node.address
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, NodeInfo) and self._entry(node) is not None
 
     # -- what came of it -----------------------------------------------------------------------
 
     def answered(self, node: NodeInfo, now: float) -> bool:
-        """A node has answered a query of ours, from its address. Returns whether it is in the table."""
-        entry = self._by_id.get(node.id)
-        if entry is not None and entry.address == node.address:
-            entry.failures = 0
-            entry.answered = now
-            entry.due = now + _GOOD_FOR
+        """A node has answered a query of ours, from its address. Returns whether it is in the table.
+
+        Not to be called for anything less than that (the address and the transaction are ours), nor
+        for an answer to a query that the node was not asked.
+        """
+        entry = self._entry(node)
+        if entry is not None:
+            entry.answer(now)
             self._buckets[self._depth(entry.number)].changed = now
             return True
         if not self._ours(node):
             return False
-        new = _Entry(node, now)
-        depth = self._depth(new.number)
-        bucket = self._buckets.get(depth)
-        if bucket is None:
-            bucket = self._buckets[depth] = _Bucket(now)
-        bucket.candidates.pop(new.who, None)
+        new = Entry(node, now)
+        bucket = self._bucket(self._depth(new.number), now)
+        bucket.candidates.pop(new.group, None)
         other = self._by_who.get(new.who)
         if other is not None and other.address == node.address:
             # It has changed its id, as clients do when they start again.
-            self._remove(other, now)
+            self._remove(other)
         if self._put(bucket, new, now):
             return True
-        bucket.spares.pop(new.who, None)
-        bucket.spares[new.who] = new
-        if len(bucket.spares) > _SPARES:
-            del bucket.spares[next(iter(bucket.spares))]
+        bucket.spare(new)
         return False
 
     def failed(self, node: NodeInfo, now: float) -> None:
-        """A node has not answered a query of ours in time."""
-        entry = self._by_id.get(node.id)
-        who = place(node.address)[0]
-        if entry is None or entry.address != node.address:
-            bucket = self._buckets.get(self._depth(int.from_bytes(node.id, "big")))
-            if bucket is not None:
-                for waiting in (bucket.spares, bucket.candidates):
-                    waiting.pop(who, None)
+        """A node has not answered a query of ours in time (or with another id than it should have)."""
+        entry = self._entry(node)
+        depth = self._depth(int.from_bytes(node.id, "big"))
+        bucket = self._buckets.get(depth)
+        if bucket is None:
             return
-        entry.failures += 1
-        entry.due = now + min(_AGAIN * 2.0 ** (entry.failures - 1), _GOOD_FOR)
+        if entry is None:
+            group = place(node.address)[1]
+            spare = bucket.spares.get(group)
+            if spare is not None and spare.node == node:
+                del bucket.spares[group]
+            if bucket.candidates.get(group) == node:
+                del bucket.candidates[group]
+            return
+        entry.failure(now)
         if entry.failures >= BAD:
-            self._replace(entry, now)
+            self._replace(bucket, entry, now)
 
     def heard(self, node: NodeInfo, now: float) -> bool:
         """A node was named by another, or has asked us something: it may be there.
 
-        Of a node in the table that asks us, it is a sign of life (BEP 5). Returns whether it is a
-        candidate now: worth a ping.
+        Of a node in the table that is a sign of life (BEP 5). Returns whether it is a candidate now, for
+        `candidates` to give. Not to be called for a node that is read-only (BEP 43).
         """
         entry = self._by_id.get(node.id)
         if entry is not None:
-            if entry.address == node.address and not entry.failures:
-                entry.due = now + _GOOD_FOR
+            if entry.address == node.address:
+                entry.sign_of_life(now)
             return False
         if not self._ours(node):
             return False
@@ -178,23 +123,13 @@ class RoutingTable:
         if who in self._by_who:
             return False
         depth = self._depth(int.from_bytes(node.id, "big"))
-        bucket = self._buckets.get(depth)
-        if bucket is None:
-            bucket = self._buckets[depth] = _Bucket(now)
-        if who in bucket.spares:
+        bucket = self._bucket(depth, now)
+        # Those that came first stay, as they are asked soon: a flood of names pushes out nobody.
+        if group in bucket.candidates or group in bucket.spares or len(bucket.candidates) >= SPARES:
             return False
-        if any(each.group == group and each.failures < BAD for each in bucket.nodes):
+        if not bucket.could_use(node, group, now):
             return False
-        if len(bucket.nodes) >= K:
-            better = complies(node.id, node.address.host)
-            if not any(
-                each.failures or each.due <= now or (better and not each.complies) for each in bucket.nodes
-            ):
-                return False
-        bucket.candidates.pop(who, None)
-        if len(bucket.candidates) >= _SPARES:
-            del bucket.candidates[next(iter(bucket.candidates))]
-        bucket.candidates[who] = node
+        bucket.candidates[group] = node
         return True
 
     # -- asking --------------------------------------------------------------------------------
@@ -202,7 +137,8 @@ class RoutingTable:
     def closest(self, target: bytes, count: int = K) -> list[NodeInfo]:
         """The nodes closest to `target` (an id or infohash), the closest first, at most `count`; those
         that did not answer the last time only where there are no others."""
-        return [entry.node for entry in self._closest(target, count) or self._closest(target, count, _DEAD)]
+        found = self._closest(target, count) or self._closest(target, count, failures=1 << 30)
+        return [entry.node for entry in found]
 
     def closest_packed(self, target: bytes, count: int = K) -> bytes:
         """The same as ``nodes`` or ``nodes6`` of a response; none that did not answer the last time."""
@@ -213,20 +149,19 @@ class RoutingTable:
         `count`, each once in half a minute."""
         due = [entry for entry in self._by_id.values() if entry.due <= now]
         due.sort(key=lambda entry: entry.due)
-        for entry in due[:count]:
-            entry.due = now + _AGAIN
-        return [entry.node for entry in due[:count]]
+        del due[count:]
+        for entry in due:
+            entry.due = now + AGAIN
+        return [entry.node for entry in due]
 
     def candidates(self, count: int = K) -> list[NodeInfo]:
-        """Nodes that were named and should be pinged, the nearest to our id first, at most `count`. Each is
-        given once."""
+        """Nodes that were named and should be pinged, the nearest to our id first, at most `count`. Each
+        is given once."""
         found: list[NodeInfo] = []
         for depth in sorted(self._buckets, reverse=True):
             waiting = self._buckets[depth].candidates
-            for who in list(islice(waiting, count - len(found))):
-                found.append(waiting.pop(who))
-            if len(found) >= count:
-                break
+            for group in list(islice(waiting, count - len(found))):
+                found.append(waiting.pop(group))
         return found
 
     def stale(self, now: float) -> list[bytes]:
@@ -234,19 +169,19 @@ class RoutingTable:
         Each is given once in 15 minutes."""
         targets = []
         for depth in range(self._last() + 1):
-            bucket = self._buckets.get(depth)
-            if bucket is None:
-                bucket = self._buckets[depth] = _Bucket(now - _GOOD_FOR)
-            if now - bucket.changed >= _GOOD_FOR:
+            bucket = self._bucket(depth, now - GOOD_FOR)
+            if now - bucket.changed >= GOOD_FOR:
                 bucket.changed = now
                 targets.append(self._inside(depth))
         return targets
 
     def good(self, now: float, count: int) -> list[NodeInfo]:
-        """Nodes that were good a short time ago, for the next start: at most `count`, those near our id
-        first."""
+        """Nodes that have answered within the last hour, for the next start: at most `count`, those near
+        our id first."""
         found = [
-            entry for entry in self._by_id.values() if not entry.failures and entry.answered > now - 3600.0
+            entry
+            for entry in self._by_id.values()
+            if not entry.failures and now - entry.answered < BELIEVED_FOR
         ]
         found.sort(key=lambda entry: entry.number ^ self._own)
         return [entry.node for entry in found[:count]]
@@ -254,72 +189,70 @@ class RoutingTable:
     def moved(self, own_id: bytes, now: float) -> RoutingTable:
         """The table for another id of ours, with the nodes of this one."""
         table = RoutingTable(own_id, self.family)
-        for entry in sorted(self._by_id.values(), key=lambda entry: entry.failures):
-            if table.answered(entry.node, now):
-                kept = table._by_id[entry.id]
-                kept.answered, kept.due, kept.failures = entry.answered, entry.due, entry.failures
+        # Where there is no room for all, those that are known for long come in.
+        for entry in sorted(self._by_id.values(), key=lambda entry: (entry.failures, entry.since)):
+            if table._ours(entry.node):
+                bucket = table._bucket(table._depth(entry.number), now)
+                if not table._put(bucket, entry, now):
+                    bucket.spare(entry)
         return table
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _entry(self, node: NodeInfo) -> Entry | None:
+        """The node of the table that has this id and this address."""
+        entry = self._by_id.get(node.id)
+        return entry if entry is not None and entry.address == node.address else None
+
     def _depth(self, number: int) -> int:
-        """How many leading bits a node's id shares with ours: its bucket."""
+        """How many leading bits an id shares with ours: its bucket."""
         return ID_BITS - (number ^ self._own).bit_length()
+
+    def _bucket(self, depth: int, now: float) -> Bucket:
+        bucket = self._buckets.get(depth)
+        if bucket is None:
+            bucket = self._buckets[depth] = Bucket(now)
+        return bucket
 
     def _ours(self, node: NodeInfo) -> bool:
         return node.id != self.own_id and (":" in node.address.host) == (self.family == 6)
 
-    def _put(self, bucket: _Bucket, new: _Entry, now: float) -> bool:
-        """Take a node into its bucket, unless a law is against it."""
-        out: list[_Entry] = []
-        for other in (self._by_id.get(new.id), self._by_who.get(new.who)):
-            if other is not None and other not in out:
-                if other.failures < BAD:
-                    if other.id == new.id:
-                        # One of the two is not what it says: see whether the known one is there.
-                        other.due = min(other.due, now)
-                    return False
-                out.append(other)
-        for other in bucket.nodes:
-            if other.group == new.group and other not in out:
-                if other.failures < BAD:
-                    return False
-                out.append(other)
-        if len(bucket.nodes) - sum(1 for other in out if other in bucket.nodes) >= K:
-            worst = max(bucket.nodes, key=lambda each: each.failures)
-            if worst.failures < BAD:
-                if not new.complies:
-                    return False
-                others = [each for each in bucket.nodes if not each.complies]
-                if not others:
-                    return False
-                worst = max(others, key=lambda each: (each.failures, -each.answered))
-            out.append(worst)
-        for other in out:
-            self._remove(other, now)
+    def _put(self, bucket: Bucket, new: Entry, now: float) -> bool:
+        """Take a node in, unless a law is against it."""
+        out = bucket.leaving(new, now)
+        known = self._by_id.get(new.id)
+        if known is not None and known.failures < BAD:
+            # One of the two is not what it says: see whether the known one is still there.
+            known.due = min(known.due, now)
+            return False
+        twin = self._by_who.get(new.who)
+        if out is None or (twin is not None and twin.failures < BAD):
+            return False
+        for other in {id(each): each for each in (known, twin, *out) if each is not None}.values():
+            self._remove(other)
         bucket.nodes.append(new)
         bucket.changed = now
+        spare = bucket.spares.get(new.group)
+        if spare is not None and spare.node == new.node:
+            del bucket.spares[new.group]
         self._by_id[new.id] = new
         self._by_who[new.who] = new
         return True
 
-    def _remove(self, entry: _Entry, now: float) -> None:
+    def _remove(self, entry: Entry) -> None:
         self._buckets[self._depth(entry.number)].nodes.remove(entry)
         del self._by_id[entry.id]
         del self._by_who[entry.who]
 
-    def _replace(self, entry: _Entry, now: float) -> None:
+    def _replace(self, bucket: Bucket, entry: Entry, now: float) -> None:
         """A bad node gives its place to a spare; with none it keeps it for a while."""
-        bucket = self._buckets[self._depth(entry.number)]
-        for spare in sorted(bucket.spares.values(), key=lambda each: (not each.complies, -each.answered)):
+        for spare in bucket.best_spares():
             if self._put(bucket, spare, now):
-                del bucket.spares[spare.who]
-                spare.due = min(spare.answered + _GOOD_FOR, spare.due)
                 return
-        if entry.failures >= _DEAD:
-            self._remove(entry, now)
+        if entry.dead(now):
+            self._remove(entry)
 
-    def _closest(self, target: bytes, count: int, failures: int = 0) -> list[_Entry]:
+    def _closest(self, target: bytes, count: int, *, failures: int = 0) -> list[Entry]:
         number = int.from_bytes(target, "big")
         depth = self._depth(number)
         buckets = self._buckets
@@ -349,5 +282,5 @@ class RoutingTable:
     def _inside(self, depth: int) -> bytes:
         """A random id that shares just `depth` leading bits with ours."""
         rest = ID_BITS - depth - 1
-        prefix = (self._own >> rest) ^ 1
-        return (prefix << rest | secrets.randbits(rest) if rest else prefix).to_bytes(20, "big")
+        prefix = self._own >> rest ^ 1
+        return (prefix << rest | (secrets.randbits(rest) if rest else 0)).to_bytes(20, "big")

@@ -45,4 +45,5 @@ class Tokens:
             # After a long silence the last secret is too old as well.
             self._before = self._secret if age < 2 * _TURN else secrets.token_bytes(16)
             self._secret = secrets.token_bytes(16)
-            self._since = now
+            # In whole turns, or a node that is seldom asked would take tokens of over 10 minutes.
+            self._since = now - age % _TURN

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from functorrent.errors import OutputError
 from functorrent.sources.dht.core import DhtCore
+from functorrent.sources.dht.lookup import Candidate
 from functorrent.sources.dht.pings import Pings
 from functorrent.sources.dht.saved import SavedTable, save
 from functorrent.sources.dht.storage import PeerStorage
@@ -87,7 +88,7 @@ class Upkeep:
             self._walk = Walk(self._core, target, v6, "find_node", self, self._more)
             self._walk.start()
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
         """The table has been told."""
 
     def walk_ended(self, walk: Walk) -> None:

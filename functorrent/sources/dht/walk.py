@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from zope.interface import implementer
 
 from functorrent.interfaces import PeerAddress
+from functorrent.limits import Limits
 from functorrent.rates import ITurn
 from functorrent.sources.dht.calls import Call
 from functorrent.sources.dht.core import DhtCore
@@ -22,11 +23,29 @@ _SEEDS = 2 * CLOSEST
 class IWalkOwner(Protocol):
     """Whom a walk is for. None of these may raise."""
 
-    def walk_answered(self, walk: Walk, response: Response) -> None:
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
         """A node answered, by the right id."""
 
     def walk_ended(self, walk: Walk) -> None:
         """Nobody is left to be asked, or its time is over. Called once."""
+
+
+class _Nobody:
+    """Takes the place of an owner that needs to hear no more: what refers to each other waits for the
+    collector, which a bulk fetch does without."""
+
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
+        """The walk is over."""
+
+    def walk_ended(self, walk: Walk) -> None:
+        """It is known."""
+
+
+_NOBODY = _Nobody()
+
+
+def _no_more(walk: Walk) -> bool:
+    return False
 
 
 @implementer(ITurn)
@@ -34,7 +53,8 @@ class Walk:
     """One lookup in one family.
 
     `target`: bytes of 20. `method`: ``get_peers`` or ``find_node``. `more(walk)`: whether further nodes to
-    begin with may come yet, so that having asked all of them in vain is not the end.
+    begin with may come yet, so that having asked all of them in vain is not the end. `limits`: other ones
+    than the node's, of paths and queries in flight.
     """
 
     def __init__(
@@ -45,15 +65,16 @@ class Walk:
         method: str,
         owner: IWalkOwner,
         more: Callable[[Walk], bool],
+        limits: Limits | None = None,
     ) -> None:
         self.v6 = v6
         self.over = False
         #: Whether it was given the hosts to begin with, when all the others were silent.
         self.helped = False
-        self.lookup = Lookup(target, core.limits, _network, core.allowed)
+        self.lookup = Lookup(target, limits or core.limits, _network, core.allowed)
         self._core = core
         self._method = method
-        self._owner = owner
+        self._owner: IWalkOwner = owner
         self._more = more
         self._paused: list[Candidate] = []
         self._calls: set[Call] = set()
@@ -82,6 +103,14 @@ class Walk:
             self.lookup.seed([node for node in nodes if self._core.allowed(node)][:CLOSEST])
             self.go_on()
 
+    def seed_again(self) -> bool:
+        """Begin with what the table knows by now; whether there is somebody to be asked."""
+        self.lookup.seed(self._core.closest(self.v6, self.lookup.target, _SEEDS))
+        if self.lookup.finished:
+            return False
+        self.go_on()
+        return True
+
     def cancel(self) -> None:
         """Ask nobody any more; its owner is not told."""
         if self.over:
@@ -95,11 +124,15 @@ class Walk:
         for call in self._calls:
             core.calls.forget(call)
         self._calls.clear()
+        self._paused.clear()
+        self.lookup.close()
+        self._owner, self._more = _NOBODY, _no_more
 
     def _end(self) -> None:
         if not self.over:
+            owner = self._owner
             self.cancel()
-            self._owner.walk_ended(self)
+            owner.walk_ended(self)
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -153,12 +186,14 @@ class Walk:
         self._calls.discard(call)
         candidate: Candidate = call.tag
         sender = response.sender
-        if (call.node_id is not None and call.node_id != sender) or sender in self._core.ids.values():
+        if sender in self._core.ids.values():
             self.lookup.failed(candidate)
+        elif call.node_id is not None and call.node_id != sender:
+            self.lookup.misnamed(candidate, sender)
         else:
             nodes = response.nodes6 if self.v6 else response.nodes
             self.lookup.answered(candidate, sender, nodes, response.token)
-            self._owner.walk_answered(self, response)
+            self._owner.walk_answered(self, candidate, response)
         self.go_on()
 
     def stalled(self, call: Call) -> None:
@@ -169,6 +204,115 @@ class Walk:
     def lost(self, call: Call) -> None:
         """It will hardly answer; if it does after all while this goes on, that counts."""
         self.lookup.failed(call.tag)
+        self.go_on()
+
+
+class Walks:
+    """One lookup in every family that we have (BEP 32); they help each other on.
+
+    `target`, `method`, `more` and `limits` as of a `Walk`; `owner` is told of each.
+    """
+
+    def __init__(
+        self,
+        core: DhtCore,
+        target: bytes,
+        method: str,
+        owner: IWalkOwner,
+        more: Callable[[Walk], bool],
+        limits: Limits | None = None,
+    ) -> None:
+        self._core = core
+        self._owner: IWalkOwner = owner
+        self._more = more
+        self._starting = False
+        self._walks = [Walk(core, target, v6, method, self, self._may_go_on, limits) for v6 in core.ids]
+
+    def __iter__(self) -> Iterator[Walk]:
+        return iter(self._walks)
+
+    def start(self, seeds: Iterable[PeerAddress] = (), *, granted: bool = False) -> None:
+        """Begin with the nodes of our tables and `seeds`. `granted`: the first query's turn is taken."""
+        seeds = list(seeds)
+        self._starting = True
+        for walk in self._walks:
+            walk.start(granted=granted)
+            granted = False
+        self._starting = False
+        self.seed(seeds)
+        self.go_on()
+
+    def seed(self, addresses: Iterable[PeerAddress]) -> None:
+        """Nodes to begin with, of which we know where they are."""
+        addresses = list(addresses)
+        for walk in self._walks:
+            walk.seed([each for each in addresses if (":" in each.host) == walk.v6])
+
+    def go_on(self) -> None:
+        """Ask as many as may be asked, or end."""
+        for walk in self._walks:
+            walk.go_on()
+
+    def cancel(self) -> None:
+        """Ask nobody any more; the owner is not told."""
+        for walk in self._walks:
+            walk.cancel()
+        self._owner, self._more = _NOBODY, _no_more
+
+    @property
+    def over(self) -> bool:
+        """Whether all of them have ended."""
+        return all([walk.over for walk in self._walks])
+
+    @property
+    def asked(self) -> int:
+        """Nodes asked."""
+        return sum([walk.lookup.asked for walk in self._walks])
+
+    @property
+    def replied(self) -> int:
+        """Nodes that answered."""
+        return sum([walk.lookup.replied for walk in self._walks])
+
+    def closest(self) -> list[Candidate]:
+        """Up to 8 that answered, the closest first, of all families."""
+        closest: list[Candidate] = []
+        for walk in self._walks:
+            closest += walk.lookup.closest
+        closest.sort()
+        return closest[:CLOSEST]
+
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """`closest`, as nodes."""
+        return tuple(
+            [NodeInfo(each.node_id, each.address) for each in self.closest() if each.node_id is not None]
+        )
+
+    def _may_go_on(self, walk: Walk) -> bool:
+        if self._starting or self._more(walk):
+            return True
+        # The other one is asked for nodes of this family, too, while we know few of them.
+        return any(
+            not other.over and not other.lookup.finished and bool(self._core.want(other.v6))
+            for other in self._walks
+            if other is not walk
+        )
+
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
+        """What it names of the other family helps there."""
+        self._owner.walk_answered(walk, candidate, response)
+        others = response.nodes if walk.v6 else response.nodes6
+        if others:
+            for other in self._walks:
+                if other is not walk:
+                    other.seed_nodes(others)
+
+    def walk_ended(self, walk: Walk) -> None:
+        """Who waited for its nodes need not wait."""
+        owner = self._owner
+        if self.over:
+            self._owner, self._more = _NOBODY, _no_more
+        owner.walk_ended(walk)
         self.go_on()
 
 

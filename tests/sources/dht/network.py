@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
@@ -69,7 +70,7 @@ class SimClock:
         heapq.heappush(self._heap, (later.when, next(self._numbers), later))
         return later
 
-    def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> bool:
+    def run(self, until: float, stop: Callable[[], object] = lambda: False) -> bool:
         """Go on until that time, or until `stop` says so; whether it did."""
         heap = self._heap
         while heap and heap[0][0] <= until:
@@ -82,7 +83,7 @@ class SimClock:
             if stop():
                 return True
         self.now = until
-        return stop()
+        return bool(stop())
 
     @property
     def waiting(self) -> int:
@@ -123,6 +124,8 @@ class Network:
         self.sent = 0
         self.nodes: dict[tuple[str, int], Any] = {}
         self.ours: list[DhtNode] = []
+        #: Others that tables know, when they are filled.
+        self.others: list[NodeInfo] = []
         self.log: deque[tuple[Any, Any, bytes]] | None = None
         self._numbers = itertools.count(1)
 
@@ -130,6 +133,11 @@ class Network:
         """A further host, in a /24 of its own."""
         number = next(self._numbers)
         return f"{20 + (number >> 16)}.{number >> 8 & 255}.{number & 255}.7"
+
+    def id_for(self, host: str | None) -> bytes:
+        """An id that fits a host (BEP 42), the same in every run: what is tested is no matter of luck."""
+        with mock.patch("functorrent.sources.dht.ids.secrets.token_bytes", self.random.randbytes):
+            return id_for(host)
 
     def attach(self, node: Any, address: PeerAddress) -> None:
         """Let a node be reached at an address."""
@@ -166,7 +174,7 @@ class Network:
     ) -> DhtNode:
         """One more node of ours, not started. `comply`: its id is bound to its address already."""
         address = PeerAddress(host or self.host(), PORT)
-        own_id = id_for(address.host if comply else None)
+        own_id = self.id_for(address.host if comply else None)
         node = DhtNode(
             self.clock,
             self.sender(address),
@@ -188,7 +196,7 @@ class Network:
 
     def acquaint(self, nodes: list[DhtNode], warm: int = 60) -> None:
         """Fill these nodes' tables from all nodes of ours."""
-        infos = [info(node) for node in self.ours]
+        infos = [info(node) for node in self.ours] + self.others
         ordered = sorted(infos, key=lambda each: each.id)
         places = {each.id: at for at, each in enumerate(ordered)}
         for node in nodes:
