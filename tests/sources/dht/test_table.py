@@ -219,6 +219,7 @@ class OneOfEach(Table):
     def test_one_of_a_24_in_a_bucket(self) -> None:
         near = NodeInfo(at(0, 99), PeerAddress("8.0.1.77", 6881))
         self.table.answered(node(1), 0.0)
+        self.assertFalse(self.table.heard(near, 0.0))
         self.assertFalse(self.table.answered(near, 0.0))
         self.assertFalse(self.table.heard(near, 0.0))
         # In another bucket there may be one, too.
