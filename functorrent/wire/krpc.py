@@ -123,7 +123,8 @@ Message = Query | Response | Error
 #: ping, find_node and get_peers as nearly all clients send them. Every string has its length in front of
 #: it here as in bencode, so what matches has no second reading.
 _COMMON = re.compile(
-    rb"d1:ad2:id20:(.{20})"
+    # libtorrent's bs says that it begins: nobody need put it into a table.
+    rb"d1:ad(?:2:bsi1e)?2:id20:(.{20})"
     rb"(?:(6:target|9:info_hash)20:(.{20}))?"
     rb"(?:4:wantl((?:2:n[46]){1,2})e)?"
     rb"e1:q(4:ping|9:find_node|9:get_peers)"

@@ -42,8 +42,9 @@ class SavedTable(NamedTuple):
 
 def load(path: str) -> SavedTable | None:
     """What `save` wrote to `path`; None where there is nothing that can be used."""
-    data = _read(path, _MOST + 1)
-    if data is None or not data.startswith(_MAGIC) or len(data) > _MOST:
+    # Of one that is larger only a part is read, which is no bencode.
+    data = _read(path, _MOST)
+    if data is None or not data.startswith(_MAGIC):
         return None
     try:
         found: Any = decode(data, depth=2, items=16)

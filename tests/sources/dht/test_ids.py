@@ -171,6 +171,17 @@ class Votes(SynchronousTestCase):
             self.cast(10, host)
         self.assertIsNone(self.votes.host)
 
+    def test_the_newest_votes_count(self) -> None:
+        """Who votes again is as new as anybody: it is another's vote that is forgotten."""
+        self.cast(21, self.OURS)
+        self.cast(19, "1.2.3.4", 100)
+        self.cast(20, self.OURS)
+        # 19 of the new ones, 20 that came after them and one that is the oldest now.
+        self.assertEqual(self.cast(2, "1.2.3.4", 200), [False, False])
+        self.assertEqual(self.votes.host, self.OURS)
+        self.assertIn("8.0.1", self.votes._votes)
+        self.assertNotIn("8.20.1", self.votes._votes)
+
     def test_bounded(self) -> None:
         self.cast(250, self.OURS)
         self.assertEqual(len(self.votes._votes), 40)

@@ -219,6 +219,7 @@ class OneOfEach(Table):
     def test_one_of_a_24_in_a_bucket(self) -> None:
         near = NodeInfo(at(0, 99), PeerAddress("8.0.1.77", 6881))
         self.table.answered(node(1), 0.0)
+        self.assertFalse(self.table.heard(near, 0.0))
         self.assertFalse(self.table.answered(near, 0.0))
         self.assertFalse(self.table.heard(near, 0.0))
         # In another bucket there may be one, too.
@@ -226,6 +227,14 @@ class OneOfEach(Table):
         self.lose(node(1))
         self.assertNotIn(node(1), self.table)
         self.assertIn(near, self.table)
+
+    def test_a_bad_neighbour_gives_way_and_nobody_else(self) -> None:
+        nodes = self.fill()
+        self.lose(nodes[0])
+        self.lose(nodes[1], BAD + 1)
+        near = NodeInfo(at(0, 99), PeerAddress("8.0.1.77", 6881))
+        self.assertTrue(self.table.answered(near, 1010.0))
+        self.assertEqual(set(self.table), {*nodes[1:], near})
 
     def test_one_of_a_64_in_the_table(self) -> None:
         table = RoutingTable(OWN, 6)
