@@ -352,6 +352,14 @@ class Lookup:
         candidate.stalled = False
         self.waiting -= 1
 
+    def close(self) -> None:
+        """Forget all but who answered: nobody will be asked any more."""
+        for path in self._paths:
+            path.candidates.clear()
+        self._known.clear()
+        self._places.clear()
+        self._held.clear()
+
     def keepers(self) -> list[Candidate]:
         """Those to whom an announce_peer goes: the closest, and the closest with bound ids."""
         return list(dict.fromkeys([*self.closest, *self.bound]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from functorrent.wire.krpc import NodeInfo
+if TYPE_CHECKING:
+    from functorrent.wire.krpc import NodeInfo
 
 
 class LookupReport(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from functorrent.interfaces import PeerAddress
+from functorrent.limits import Limits
 from functorrent.sources.dht.announcing import Announcing
 from functorrent.sources.dht.core import DhtCore
 from functorrent.sources.dht.lookup import Candidate
@@ -37,7 +38,12 @@ class Search:
     """One infohash, and everybody who waits for its peers. `ended(search)` is called at its end."""
 
     def __init__(
-        self, core: DhtCore, infohash: bytes, more: Callable[[Walk], bool], ended: Callable[[Search], None]
+        self,
+        core: DhtCore,
+        infohash: bytes,
+        more: Callable[[Walk], bool],
+        ended: Callable[[Search], None],
+        limits: Limits | None = None,
     ) -> None:
         self.infohash = infohash
         self.waiters: list[IWaiter] = []
@@ -51,7 +57,7 @@ class Search:
         self._announcing = 0
         self._starting = False
         self._over = False
-        self.walks = Walks(core, infohash, "get_peers", self, more)
+        self.walks = Walks(core, infohash, "get_peers", self, more, limits)
 
     # -- life ----------------------------------------------------------------------------------
 

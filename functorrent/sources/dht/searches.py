@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from zope.interface import implementer
 
@@ -34,6 +35,13 @@ class Searches:
         self._seeds = seeds
         self._waiting: OrderedDict[bytes, list[IWaiter]] = OrderedDict()
         self.running: dict[bytes, Search] = {}
+        limits = core.limits
+        self._narrow = replace(
+            limits, dht_paths=(limits.dht_paths + 1) // 2, dht_in_flight=(limits.dht_in_flight + 1) // 2
+        )
+        self._most = limits.dht_lookups
+        #: Whether we wait for a turn.
+        self._queued = False
         self._beginning = False
         self._flushing = False
         self._stopped = False
@@ -51,7 +59,7 @@ class Searches:
             self._waiting[infohash] = [waiter]
         else:
             waiting.append(waiter)
-        if len(self.running) < self._core.limits.dht_lookups:
+        if not self._queued and len(self.running) < self._most:
             self._next()
 
     def leave(self, infohash: bytes, waiter: IWaiter) -> None:
@@ -62,7 +70,7 @@ class Searches:
             if not waiters:
                 del self._waiting[infohash]
                 if not self._waiting:
-                    self._core.calls.turns.leave(self)
+                    self._leave()
             return
         search = self.running.get(infohash)
         if search is None or waiter not in search.waiters:
@@ -91,7 +99,10 @@ class Searches:
         # One that ends at once, as no node is known, must not begin the next inside its own beginning.
         self._beginning = True
         try:
-            while self._waiting and self._room() and self._core.calls.turns.take(self):
+            while self._waiting and self._room():
+                if not self._core.calls.turns.take(self):
+                    self._queued = True
+                    break
                 self._begin()
         finally:
             self._beginning = False
@@ -104,6 +115,7 @@ class Searches:
 
     def turn(self) -> None:
         """A query is ours: the next search sends it."""
+        self._queued = False
         if self._waiting and self._room() and not self._beginning:
             self._beginning = True
             try:
@@ -114,7 +126,9 @@ class Searches:
 
     def _begin(self) -> None:
         infohash, waiters = self._waiting.popitem(last=False)
-        search = Search(self._core, infohash, self._more, self._ended)
+        # The rate bounds a crowd: with half of the paths it is through in little more than half of the time.
+        crowded = len(self._waiting) > self._core.limits.dht_lookups
+        search = Search(self._core, infohash, self._more, self._ended, self._narrow if crowded else None)
         self._core.stats.lookups += 1
         self.running[infohash] = search
         for waiter in waiters:
@@ -159,7 +173,11 @@ class Searches:
             self._flushing = True
             self._core.clock.callLater(0, self._flush)
         elif not self._waiting:
-            self._core.calls.turns.leave(self)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._queued = False
+        self._core.calls.turns.leave(self)
 
     def stop(self) -> None:
         """End every search with what it has."""

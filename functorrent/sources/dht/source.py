@@ -1,9 +1,13 @@
-"""The DHT as a peer source: one node for the process, and its searches as `find`."""
+"""The DHT as a peer source: one node for the process, and its searches as `find`.
+
+The node is made a moment after the start, or when the first magnet without trackers is looked for: its
+modules take some milliseconds to import, in which a fetch from a near tracker may be over.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -20,17 +24,18 @@ from functorrent.interfaces import (
     SourceContext,
     SourceReport,
 )
-from functorrent.sources.dht.node import DhtNode
 from functorrent.sources.dht.report import NOTHING, LookupReport
-from functorrent.sources.dht.saved import load
 from functorrent.sources.dht.settings import DhtSettings
 from functorrent.sources.udp_socket import UdpSockets
 from functorrent.text import plural
 
 if TYPE_CHECKING:
     from functorrent.magnet import Magnet
+    from functorrent.sources.dht.node import DhtNode
 
 _HASH = 20
+#: Seconds after the start until the node is made.
+_MOMENT = 0.02
 #: Infohashes whose closest nodes are remembered, for callers that never say `ended`.
 _MAX_CLOSEST = 10_000
 UNREACHABLE = "no DHT node could be reached"
@@ -89,28 +94,36 @@ def describe(report: LookupReport, *, cancelled: bool = False) -> str | None:
 
 @implementer(IPeerSource, IStartingSource, IQueueingSource, INodeSource)
 class DhtSource:
-    """The process's DHT node, as a source of peers. `node` is None before `start`."""
+    """The process's DHT node, as a source of peers."""
 
     name = "dht"
 
     def __init__(self, context: SourceContext, settings: DhtSettings) -> None:
-        self.node: DhtNode | None = None
         self.node_port: int | None = None
         self._context = context
         self._settings = settings
+        self._node: DhtNode | None = None
         self._sockets: UdpSockets | None = None
+        self._families: tuple[bool, ...] = ()
         self._closest: dict[bytes, tuple[PeerAddress, ...]] = {}
+        #: Those that came before the node was made.
+        self._early: dict[_Find, bytes] = {}
+        self._timer: Any = None
         self._stopped = False
 
     # -- life ----------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Open the sockets and join the network."""
-        self._started()
+    @property
+    def node(self) -> DhtNode | None:
+        """The node; None before the start, and after the end of a source that made none."""
+        if self._node is None and self._sockets is not None and not self._stopped:
+            return self._made(self._sockets)
+        return self._node
 
-    def _started(self) -> DhtNode:
-        if self.node is not None:
-            return self.node
+    def start(self) -> None:
+        """Open the sockets; the node joins the network in a moment."""
+        if self._sockets is not None:
+            return
         context, settings = self._context, self._settings
         identity = context.identity
         listener = (identity.interface,) if identity.interface else ()
@@ -122,25 +135,45 @@ class DhtSource:
             interfaces=settings.interfaces or listener,
         )
         ports = {v6: sockets.open(v6) for v6 in (False, True)}
-        families = [v6 for v6, port in ports.items() if port is not None]
+        self._families = tuple([v6 for v6, port in ports.items() if port is not None])
         if not settings.read_only:
             self.node_port = next((port for port in ports.values() if port), None)
-        self.node = node = DhtNode(
+        self._timer = context.clock.callLater(_MOMENT, self._made, sockets)
+
+    def _made(self, sockets: UdpSockets) -> DhtNode:
+        if self._node is not None:
+            return self._node
+        from functorrent.sources.dht.node import DhtNode
+        from functorrent.sources.dht.saved import load
+
+        self._cancel_timer()
+        context, settings = self._context, self._settings
+        self._node = node = DhtNode(
             context.clock,
             lambda data, address: sockets.write(address, data),
             settings,
             context.resolver,
             limits=context.limits,
             may_ask=self._may_ask,
-            families=families,
+            families=self._families,
             saved=load(settings.table_file) if settings.table_file is not None else None,
         )
         node.start()
+        early, self._early = self._early, {}
+        for waiter, infohash in early.items():
+            if not waiter.deferred.called:
+                node.join_search(infohash, waiter)
         return node
 
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
     def _received(self, data: bytes, address: tuple[str, int]) -> None:
-        if self.node is not None:
-            self.node.received(data, address)
+        node = self.node
+        if node is not None:
+            node.received(data, address)
 
     def _may_ask(self, address: PeerAddress) -> bool:
         try:
@@ -152,10 +185,13 @@ class DhtSource:
     def stop(self) -> Deferred[None]:
         """Save the routing table, end every search, close the sockets."""
         self._stopped = True
-        if self.node is None or self._sockets is None:
-            return succeed(None)
-        self.node.stop()
-        return self._sockets.close()
+        self._cancel_timer()
+        early, self._early = self._early, {}
+        for waiter in early:
+            waiter.deferred.cancel()
+        if self._node is not None:
+            self._node.stop()
+        return succeed(None) if self._sockets is None else self._sockets.close()
 
     # -- IPeerSource, IQueueingSource ----------------------------------------------------------
 
@@ -167,22 +203,31 @@ class DhtSource:
         """
         if self._stopped:
             return succeed(_NOT_ASKED)
-        node = self.node or self._started()
         infohash = magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
         port = None if self._settings.read_only else self._context.identity.port
         waiter = _Find(self, infohash, sink, port)
-        node.join_search(infohash, waiter)
+        node = self._node
+        if node is None:
+            self.start()
+            if magnet.trackers:
+                self._early[waiter] = infohash
+                return waiter.deferred
+            node = self.node
+        if node is not None:
+            node.join_search(infohash, waiter)
         return waiter.deferred
 
     def waits(self, infohash: bytes) -> bool:
         """Whether no node has been asked for this infohash yet."""
-        return self.node is not None and self.node.searches.waits(infohash)
+        if self._node is None:
+            return infohash in self._early.values()
+        return self._node.searches.waits(infohash)
 
     def leave(self, infohash: bytes, waiter: _Find) -> LookupReport:
         """A find is cancelled; what its search has brought so far."""
-        if self.node is None:
+        if self._early.pop(waiter, None) is not None or self._node is None:
             return NOTHING
-        searches = self.node.searches
+        searches = self._node.searches
         search = searches.running.get(infohash)
         report = search.report() if search is not None else NOTHING
         searches.leave(infohash, waiter)
@@ -196,12 +241,13 @@ class DhtSource:
 
     def heard_node(self, address: PeerAddress) -> None:
         """A peer says that it has a node there; it is pinged if that is allowed."""
-        if self.node is not None:
-            self.node.heard_node(address)
+        node = self.node
+        if node is not None:
+            node.heard_node(address)
 
     def nodes(self, infohash: bytes) -> Sequence[PeerAddress]:
         """Nodes that answered in the last search of this infohash, the closest first, 8 at most."""
-        search = self.node.searches.running.get(infohash) if self.node is not None else None
+        search = self._node.searches.running.get(infohash) if self._node is not None else None
         if search is not None:
             return tuple([node.address for node in search.walks.nodes()])
         return self._closest.get(infohash, ())

@@ -8,6 +8,7 @@ from typing import Protocol
 from zope.interface import implementer
 
 from functorrent.interfaces import PeerAddress
+from functorrent.limits import Limits
 from functorrent.rates import ITurn
 from functorrent.sources.dht.calls import Call
 from functorrent.sources.dht.core import DhtCore
@@ -29,12 +30,31 @@ class IWalkOwner(Protocol):
         """Nobody is left to be asked, or its time is over. Called once."""
 
 
+class _Nobody:
+    """Takes the place of an owner that needs to hear no more: what refers to each other waits for the
+    collector, which a bulk fetch does without."""
+
+    def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:
+        """The walk is over."""
+
+    def walk_ended(self, walk: Walk) -> None:
+        """It is known."""
+
+
+_NOBODY = _Nobody()
+
+
+def _no_more(walk: Walk) -> bool:
+    return False
+
+
 @implementer(ITurn)
 class Walk:
     """One lookup in one family.
 
     `target`: bytes of 20. `method`: ``get_peers`` or ``find_node``. `more(walk)`: whether further nodes to
-    begin with may come yet, so that having asked all of them in vain is not the end.
+    begin with may come yet, so that having asked all of them in vain is not the end. `limits`: other ones
+    than the node's, of paths and queries in flight.
     """
 
     def __init__(
@@ -45,15 +65,16 @@ class Walk:
         method: str,
         owner: IWalkOwner,
         more: Callable[[Walk], bool],
+        limits: Limits | None = None,
     ) -> None:
         self.v6 = v6
         self.over = False
         #: Whether it was given the hosts to begin with, when all the others were silent.
         self.helped = False
-        self.lookup = Lookup(target, core.limits, _network, core.allowed)
+        self.lookup = Lookup(target, limits or core.limits, _network, core.allowed)
         self._core = core
         self._method = method
-        self._owner = owner
+        self._owner: IWalkOwner = owner
         self._more = more
         self._paused: list[Candidate] = []
         self._calls: set[Call] = set()
@@ -103,11 +124,15 @@ class Walk:
         for call in self._calls:
             core.calls.forget(call)
         self._calls.clear()
+        self._paused.clear()
+        self.lookup.close()
+        self._owner, self._more = _NOBODY, _no_more
 
     def _end(self) -> None:
         if not self.over:
+            owner = self._owner
             self.cancel()
-            self._owner.walk_ended(self)
+            owner.walk_ended(self)
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -185,17 +210,23 @@ class Walk:
 class Walks:
     """One lookup in every family that we have (BEP 32); they help each other on.
 
-    `target`, `method` and `more` as of a `Walk`; `owner` is told of each.
+    `target`, `method`, `more` and `limits` as of a `Walk`; `owner` is told of each.
     """
 
     def __init__(
-        self, core: DhtCore, target: bytes, method: str, owner: IWalkOwner, more: Callable[[Walk], bool]
+        self,
+        core: DhtCore,
+        target: bytes,
+        method: str,
+        owner: IWalkOwner,
+        more: Callable[[Walk], bool],
+        limits: Limits | None = None,
     ) -> None:
         self._core = core
-        self._owner = owner
+        self._owner: IWalkOwner = owner
         self._more = more
         self._starting = False
-        self._walks = [Walk(core, target, v6, method, self, self._may_go_on) for v6 in core.ids]
+        self._walks = [Walk(core, target, v6, method, self, self._may_go_on, limits) for v6 in core.ids]
 
     def __iter__(self) -> Iterator[Walk]:
         return iter(self._walks)
@@ -226,6 +257,7 @@ class Walks:
         """Ask nobody any more; the owner is not told."""
         for walk in self._walks:
             walk.cancel()
+        self._owner, self._more = _NOBODY, _no_more
 
     @property
     def over(self) -> bool:
@@ -277,7 +309,10 @@ class Walks:
 
     def walk_ended(self, walk: Walk) -> None:
         """Who waited for its nodes need not wait."""
-        self._owner.walk_ended(walk)
+        owner = self._owner
+        if self.over:
+            self._owner, self._more = _NOBODY, _no_more
+        owner.walk_ended(walk)
         self.go_on()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import replace
 from typing import Any
@@ -118,6 +119,18 @@ class SearchesTests(SynchronousTestCase):
         self.assertLessEqual(sent, 4 * 250 + 10)
         self.assertGreater(sent, 4 * 250 * 0.9)
 
+    def test_a_crowd_is_looked_for_with_fewer_queries_each(self) -> None:
+        net, few, many = self.net, [], []
+        net.grow(300)
+        net.acquaint([self.node])
+        for _ in range(10):
+            few.append(net.get_peers(self.node, self.infohash())[0].asked)
+        for _ in range(100):
+            many.append(self.get(self.infohash())[0])
+        self.go(60)
+        asked = [reports[0].asked for reports in many[20:80]]
+        self.assertLess(sum(asked) / len(asked), 0.75 * sum(few) / len(few))
+
     def test_a_rate_that_the_user_set(self) -> None:
         net = self.net
         node = net.add(settings=DhtSettings(bootstrap=(), rate=20.0))
@@ -150,6 +163,22 @@ class SearchesTests(SynchronousTestCase):
         self.assertEqual(self.net.sent, sent)
         # Some 10 us each; a slow machine has ten times that.
         self.assertLess(took / 5000, 100e-6)
+
+    def test_nothing_is_left_to_the_collector(self) -> None:
+        """What refers to each other would pile up in a bulk fetch, which hardly collects."""
+        for number in range(30):
+            self.get(self.infohash(), 7777 if number % 2 else None)
+        gone = [self.get(self.infohash())[1] for _ in range(30)]
+        self.addCleanup(gc.enable)
+        self.go(0.2)
+        gc.collect()
+        gc.disable()
+        for deferred in gone:
+            deferred.cancel()
+        self.go(20)
+        del gone, deferred
+        self.assertEqual(self.node.stats.lookups_ended, 30)
+        self.assertEqual(gc.collect(), 0)
 
     def test_our_port_is_announced_to_the_closest(self) -> None:
         infohash = self.infohash()

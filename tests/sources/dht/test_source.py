@@ -160,6 +160,35 @@ class SourceTests(SynchronousTestCase):
         self.go(3)
         self.assertEqual(sink.found, [peer])
 
+    def test_a_magnet_with_trackers_lets_them_go_first_by_a_moment(self) -> None:
+        infohash, peer = self.held()
+        source = self.make()
+        source.start()
+        sink, reports = Sink(), []
+        magnet = Magnet.parse(f"magnet:?xt=urn:btih:{infohash.hex()}&tr=udp://tracker.example:1")
+        source.find(magnet, sink).addCallback(reports.append)  # type: ignore[arg-type]
+        gone = source.find(magnet, sink).addCallback(reports.append)  # type: ignore[arg-type]
+        self.assertTrue(source.waits(infohash))
+        self.assertEqual(self.names.asked, [])
+        gone.cancel()
+        self.assertEqual(reports, [SourceReport("dht")])
+        self.go(0.03)
+        self.assertEqual(self.names.asked, ["host.example"])
+        self.go(5)
+        self.assertEqual(sink.found, [peer])
+        self.assertEqual(len(reports), 2)
+
+    def test_stopped_in_the_first_moment(self) -> None:
+        source = self.make()
+        source.start()
+        reports: list[SourceReport] = []
+        magnet = Magnet.parse(f"magnet:?xt=urn:btih:{'ab' * 20}&tr=udp://tracker.example:1")
+        source.find(magnet, Sink()).addCallback(reports.append)  # type: ignore[arg-type]
+        self.successResultOf(source.stop())
+        self.assertEqual(reports, [SourceReport("dht")])
+        self.assertIsNone(source.node)
+        self.assertEqual(self.names.asked, [])
+
     def test_no_network(self) -> None:
         source = self.make(bootstrap=(("nowhere.example", 1), ("neither.example", 2)))
         source.start()
@@ -198,7 +227,9 @@ class SourceTests(SynchronousTestCase):
         hashes = [bytes([number]) * 20 for number in range(60)]
         for infohash in hashes:
             self.find(source, infohash)
-        self.assertTrue(source.waits(hashes[-1]))
+        self.go(0.5)
+        self.assertTrue(all(source.waits(infohash) for infohash in hashes))
+        self.names.release("host.example")
         self.go(0.5)
         self.assertFalse(source.waits(hashes[0]))
         self.go(30)
