@@ -82,6 +82,7 @@ class RoutingTable:
         if other is not None and other.address == node.address:
             # It has changed its id, as clients do when they start again.
             self._remove(other)
+            self._promote(self._buckets[self._depth(other.number)], now)
         if self._put(bucket, new, now):
             return True
         bucket.spare(new)
@@ -104,7 +105,9 @@ class RoutingTable:
             return
         entry.failure(now)
         if entry.failures >= BAD:
-            self._replace(bucket, entry, now)
+            self._promote(bucket, now)
+            if entry.dead(now) and self._entry(node) is entry:
+                self._remove(entry)
 
     def heard(self, node: NodeInfo, now: float) -> bool:
         """A node was named by another, or has asked us something: it may be there.
@@ -244,13 +247,10 @@ class RoutingTable:
         del self._by_id[entry.id]
         del self._by_who[entry.who]
 
-    def _replace(self, bucket: Bucket, entry: Entry, now: float) -> None:
-        """A bad node gives its place to a spare; with none it keeps it for a while."""
+    def _promote(self, bucket: Bucket, now: float) -> None:
+        """Spares come in where there is a place, or a bad node to give up its own."""
         for spare in bucket.best_spares():
-            if self._put(bucket, spare, now):
-                return
-        if entry.dead(now):
-            self._remove(entry)
+            self._put(bucket, spare, now)
 
     def _closest(self, target: bytes, count: int, *, failures: int = 0) -> list[Entry]:
         number = int.from_bytes(target, "big")
