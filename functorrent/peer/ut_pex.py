@@ -87,11 +87,10 @@ class UtPex:
     def forget(self, session: UtPexSession) -> None:
         """It is kept no more."""
         infohash = session.peer.infohash
-        kept = self._kept.get(infohash)
-        if kept and session in kept:
-            kept.remove(session)
+        kept = self._kept[infohash]
+        kept.remove(session)
         if not kept:
-            self._kept.pop(infohash, None)
+            del self._kept[infohash]
             if not self._kept:
                 self._deadlines.clear(self._look)
 
@@ -157,9 +156,7 @@ class UtPexSession:
 
     def message(self, payload: bytes) -> None:
         """A message; what cannot be read names nobody. Raises PeerError where there are too many."""
-        extension, sink = self._extension, self._sink
-        if sink is None:
-            return
+        extension = self._extension
         now = extension.clock.seconds()
         messages = self._messages
         if messages is None:
@@ -177,8 +174,8 @@ class UtPexSession:
             return
         peers = _best(message, left, extension.limits.max_pex_ports)
         self._taken += len(peers)
-        if peers:
-            sink.peers(peers, hearsay=True)
+        if peers and self._sink is not None:
+            self._sink.peers(peers, hearsay=True)
 
     def closed(self, reason: PeerError | None) -> None:
         """The connection is gone."""
@@ -190,7 +187,7 @@ class UtPexSession:
 
     def _keep(self) -> None:
         if not self._is_kept:
-            if self._sink is None or not self._extension.keep(self):
+            if not self._extension.keep(self):
                 return
             self._is_kept = True
             self._waited_for = self._extension.clock.seconds() + self._extension.limits.pex_wait

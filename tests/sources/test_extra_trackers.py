@@ -26,7 +26,7 @@ from functorrent.interfaces import (
 )
 from functorrent.limits import Limits
 from functorrent.magnet import Magnet
-from functorrent.sources.extra import ExtraTrackers, ExtraTrackersMaker
+from functorrent.sources.extra import ExtraTrackers, ExtraTrackersMaker, providers
 from functorrent.sources.extra.lists import load
 from functorrent.sources.http import HttpClient
 from functorrent.wire.udp_tracker import STARTED, STOPPED
@@ -260,6 +260,14 @@ class FileTests(_Extra):
             except AssertionError:
                 pass
         self.assertEqual(looks, [self.path])
+
+    def test_not_read_again_unless_it_changes(self) -> None:
+        self.start(A)
+        self.patch(providers, "read_file", lambda *_: self.fail("it was read"))
+        for number in range(3):
+            self.network.advance(60)
+            self.assertEqual(self.asked(self.find(number=number)), [A])
+        self.quiet()
 
     def test_gone_later(self) -> None:
         """The list that is known is used, and that is said once."""

@@ -359,8 +359,12 @@ class Cancelling(_Http):
 class Taking(_Http):
     """What a GET for something larger than an announce has."""
 
+    def before(self, max_body: int) -> None:
+        """What is known of the server when it is asked."""
+
     def taken(self, max_body: int = 300_000, **how: Any) -> Deferred[Any]:
         self.seen = bytearray()
+        self.before(max_body)
         d = self.client.get(URL, trusted=False, timeout=15.0, max_body=max_body, take=self.seen.extend, **how)
         self.network.settle()
         return d
@@ -397,6 +401,7 @@ class Taking(_Http):
             raise HttpFailed("not this")
 
         self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+        self.before(30_000)
         d = self.client.get(URL, trusted=False, timeout=15.0, max_body=30_000, take=refuse)
         self.network.settle()
         self.assertEqual(self.refused(d), "not this")
@@ -404,6 +409,7 @@ class Taking(_Http):
 
     def test_cancelled_by_who_takes_it(self) -> None:
         self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+        self.before(30_000)
         gets: list[Deferred[Any]] = []
         gets.append(
             self.client.get(

@@ -423,6 +423,17 @@ class TurnTests(_Web):
         )
         self.source.stop()
 
+    def test_servers_take_turns(self) -> None:
+        self.source._downloads._limits = Limits(web_sources_at_once=1)
+        self.many(1, "first.example")
+        for host in ("a.example", "b.example", "c.example"):
+            self.many(3, host)
+        for number in range(9):
+            self.agent.gets[number].answers(status=404)
+        hosts = [get.url.split("/")[2][0] for get in self.agent.gets[1:]]
+        self.assertEqual("".join(hosts), "abcabcabc")
+        self.source.stop()
+
     def test_waits(self) -> None:
         lookups = self.many(3)
         self.assertTrue(self.source.waits(self.magnet.infohash or b""))

@@ -43,6 +43,12 @@ const commands = {
     return null
   },
 
+  // It answers nobody any more; its port stays taken.
+  quiet ({ host }) {
+    nodes.get(host)._rpc.socket.socket.removeAllListeners('message')
+    return null
+  },
+
   sizes () {
     return Object.fromEntries([...nodes].map(([host, dht]) => [host, dht.nodes.count()]))
   },

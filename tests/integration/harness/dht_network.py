@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from tests.integration.harness.programs import Program, require_libtorrent, wait_until
 
@@ -73,6 +74,11 @@ class NodeProgram(Program):
         """Ask it for something; what it answers. Blocks, so only for what takes milliseconds."""
         self.ask(do, **more)
         return self.answer()
+
+    async def later(self, do: str, **more: Any) -> Any:
+        """Ask for what takes a while, and let the reactor run until it is answered."""
+        self.ask(do, **more)
+        return await deferToThread(self.answer)
 
     def ask(self, do: str, **more: Any) -> None:
         """Ask, without waiting for the answer."""
@@ -173,6 +179,14 @@ class DHTNetwork:
             for node in known:
                 assert program is not None
                 program("add", host=node[0], nodes=list(nodes))
+
+    def silence(self, nodes: Sequence[Endpoint]) -> None:
+        """These answer no more. Nothing says so: their ports stay taken."""
+        self.libtorrent("quiet", hosts=[node[0] for node in nodes if node in self.of_libtorrent], quiet=True)
+        for node in nodes:
+            if node in self.of_npm:
+                assert self.npm is not None
+                self.npm("quiet", host=node[0])
 
     def sizes(self) -> dict[str, int]:
         """How many nodes each has in its table, by host."""
