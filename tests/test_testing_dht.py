@@ -251,7 +251,8 @@ class LieTests(SynchronousTestCase):
         self.assertEqual(more, [first] * 3)
 
     def test_asks_back(self) -> None:
-        node, wire = scripted(dht_lies.AnswersWithQueries())
+        node, wire = scripted(dht_lies.AnswersWithQueries(1))
         said = answer(node, wire, "get_peers", info_hash=INFOHASH)
         self.assertEqual((said[b"y"], said[b"q"], said[b"a"][b"info_hash"]), (b"q", b"get_peers", INFOHASH))
         self.assertEqual(said[b"a"][b"id"], node.node_id)
+        self.assertEqual(answers(node, wire, "ping"), [])

@@ -342,7 +342,14 @@ class Repeats(NodeLie):
 
 
 class AnswersWithQueries(NodeLie):
-    """Asks the same back, for ever, instead of answering."""
+    """Asks the same back instead of answering: `count` times, as two of these would never end."""
+
+    def __init__(self, count: int = 100) -> None:
+        self.left = count
+
+    def takes(self, node: ScriptedNode, query: NodeQuery) -> bool:
+        self.left -= 1
+        return self.left >= 0
 
     def message(self, node: ScriptedNode, query: NodeQuery, message: Message) -> Message:
         arguments: dict[bytes, Any] = {**query.arguments, b"id": node.node_id}
