@@ -1,4 +1,4 @@
-"""The `functorrent` command: fetch, show, demo.
+"""The `functorrent` command: fetch, show, peers, dht, demo.
 
 The contract (exit status, what goes to stdout and stderr) is DESIGN section 5. Whatever a run needs is
 imported when it is known to be needed: `--version` must not pay for a reactor.
@@ -25,10 +25,20 @@ OK, SOME_FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _USAGE = """\
 usage: functorrent fetch [OPTIONS] [MAGNET]...   magnet links or infohashes to .torrent files
        functorrent show [--json] FILE.torrent|MAGNET   what it holds
+       functorrent peers [OPTIONS] MAGNET        the peers that each source names for it
+       functorrent dht get-peers|ping|nodes ...  ask the DHT
        functorrent demo                          fetch one magnet from a swarm of its own
        functorrent --version
-`functorrent fetch --help` lists the options.
+`functorrent fetch --help` lists the options; peers and dht have --help, too.
 """
+
+
+class WallClock:
+    """The time of day, for what outlives the process."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +128,7 @@ def _unknown(word: str) -> str:
     shown = "".join(c if c.isprintable() else "?" for c in word[:60])
     if word.startswith("-"):
         return f"options come after the command, as in functorrent fetch {shown}"
-    return f"there is no command {shown!r}: use fetch, show or demo (functorrent --help)"
+    return f"there is no command {shown!r}: use fetch, show, peers, dht or demo (functorrent --help)"
 
 
 def _fetch(arguments: list[str], load_reactor: LoadReactor) -> int:
@@ -136,6 +146,18 @@ def _show(arguments: list[str], load_reactor: LoadReactor) -> int:
     return show(arguments)
 
 
+def _peers(arguments: list[str], load_reactor: LoadReactor) -> int:
+    from functorrent.commands.peers import peers
+
+    return peers(arguments, load_reactor)
+
+
+def _dht(arguments: list[str], load_reactor: LoadReactor) -> int:
+    from functorrent.commands.dht import dht
+
+    return dht(arguments, load_reactor)
+
+
 def _demo(arguments: list[str], load_reactor: LoadReactor) -> int:
     from functorrent.commands.demo import demo
 
@@ -145,5 +167,7 @@ def _demo(arguments: list[str], load_reactor: LoadReactor) -> int:
 _COMMANDS: dict[str, Callable[[list[str], LoadReactor], int]] = {
     "fetch": _fetch,
     "show": _show,
+    "peers": _peers,
+    "dht": _dht,
     "demo": _demo,
 }

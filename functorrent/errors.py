@@ -37,11 +37,14 @@
     |   |   +-- PeerSilent            connected, but no handshake in time
     |   |   +-- PeerClosed            it hung up before it was of use
     |   +-- TrackerProtocolError an answer a tracker must not give
+    |   +-- MalformedKrpc        a DHT node's datagram that is no message
+
     |   +-- MalformedLsd         a datagram that is no announce on the local network
     +-- TrackerError             a tracker was of no use; carries ``status``
     |   +-- TrackerFailed        it refused, and said why
     |   +-- TrackerTimedOut      it did not answer
     |   +-- TrackerUnsupported   a URL we cannot use (wss:, nonsense)
+    +-- DhtSilent                a DHT node did not answer
     +-- AddressNotAllowed        the address guard refused a host or a peer
     +-- NameNotResolved          a host name has no address
     +-- FetchFailed              a fetch ended without metadata; carries the report
@@ -244,6 +247,23 @@ class PeerClosed(PeerError):
 
 class TrackerProtocolError(RemoteProtocolError):
     """An answer that no tracker may give."""
+
+
+class MalformedKrpc(RemoteProtocolError):
+    """A datagram that is no message of the DHT (BEP 5).
+
+    `transaction`: its transaction id, where it has one all the same; `query`: it is a query then, so that
+    error 203 can be answered.
+    """
+
+    def __init__(self, words: str, *, transaction: bytes | None = None, query: bool = False) -> None:
+        super().__init__(words)
+        self.transaction = transaction
+        self.query = query
+
+
+class DhtSilent(FunctorrentError):
+    """A DHT node did not answer in time, or cannot be reached from here."""
 
 
 class MalformedLsd(RemoteProtocolError):

@@ -298,6 +298,95 @@ class Limits:
     #: Bytes read of a receiver's answer, whose first words go into the log.
     webhook_answer: int = 16 * KIB
 
+    # -- DHT: messages and what a node keeps (BEP 5) -----------------------------------------
+    #: Bytes of a datagram that is read. BEP 32 sends 1024 at most; some nodes send values by the hundred.
+    dht_datagram: int = 4 * KIB
+    #: Nodes taken of one ``nodes`` (BEP 5: 8; some send 16), and peers taken of one ``values``.
+    dht_nodes: int = 32
+    dht_values: int = 200
+    #: Bytes of a token that we carry back: others' have 4 to 20.
+    dht_token: int = 64
+    #: Bytes of a transaction id that we give back: others' have 2 to 8.
+    dht_transaction: int = 32
+    #: Peers that others announced to us, in all; and infohashes they are of: some 10 MB.
+    #: libtorrent keeps 2,000 infohashes.
+    dht_stored: int = 50_000
+    dht_stored_infohashes: int = 10_000
+    #: ... of one infohash and family (libtorrent 500); ... of one /24 or /64 in one infohash; and in all.
+    dht_stored_peers: int = 500
+    dht_stored_neighbours: int = 8
+    dht_stored_per_place: int = 500
+    #: How long: peers are announced again every 15 to 30 minutes, and one announce may be lost.
+    dht_stored_life: float = 2400.0
+    #: The file in which a node's table outlives it: bytes that are read, and nodes of each family.
+    dht_table_file: int = 64 * KIB
+    dht_saved_nodes: int = 300
+
+    # -- DHT: asking and answering (BEP 5) -------------------------------------------------
+    #: Queries at once before the rate counts.
+    dht_burst: float = 50.0
+    #: Queries to one address a second, after a burst. libtorrent blocks who sends more than 50 packets in
+    #: 10 s for five minutes (dht_block_ratelimit), our answers to its own queries among them.
+    dht_address_rate: float = 3.0
+    dht_address_burst: float = 8.0
+    #: Until an answer is measured: when the next node is asked, and when this one is given up.
+    dht_first_stall: float = 0.4
+    dht_first_timeout: float = 1.5
+    #: Bounds of what is measured. libtorrent asks the next after 3 s and gives up after 15.
+    dht_min_stall: float = 0.1
+    dht_min_timeout: float = 0.3
+    dht_max_timeout: float = 3.0
+    #: An answer that comes later than this is nobody's.
+    dht_forget: float = 4.0
+    #: Lookups of infohashes at once: each sends some 20 queries a second by itself, so that these use up the
+    #: rate; more would only take longer each.
+    dht_lookups: int = 16
+    #: ... while we know no node: all of them would ask the same few.
+    dht_lookups_cold: int = 4
+    #: Disjoint paths of a lookup (S/Kademlia 4 to 8), and queries in flight over all of them (libtorrent 5).
+    dht_paths: int = 4
+    dht_in_flight: int = 8
+    #: Queries of one lookup in one family, and seconds; honest ones need 30 to 60, and 1 to 5 s.
+    dht_lookup_queries: int = 120
+    dht_lookup_time: float = 20.0
+    #: Nodes taken of one answer (BEP 5: 8), and candidates of one path.
+    dht_nodes_per_answer: int = 16
+    dht_candidates: int = 64
+    #: Peers taken of one answer (libtorrent names 100 at most), and of one lookup: a third of some 40 nodes
+    #: may name nothing but lies.
+    dht_peers_per_answer: int = 50
+    dht_peers: int = 1000
+    #: Seconds from the first query until a network that has not answered counts as unreachable.
+    dht_unreachable: float = 3.0
+    #: Nodes that peers named and that wait for a ping.
+    dht_heard: int = 100
+    #: Queries of others answered a second, of one address and in all, after a burst.
+    dht_answers_rate: float = 10.0
+    dht_answers_burst: float = 30.0
+    dht_answers_rate_all: float = 2000.0
+    dht_answers_burst_all: float = 2000.0
+
+    # -- web sources (xs, as, ws of a magnet) ----------------------------------------------
+    #: GETs of .torrent files at once, and of one server: indexers refuse who asks for much more.
+    web_sources_at_once: int = 16
+    web_sources_per_server: int = 4
+    #: ... that wait for one of them: no fewer than the magnets that are looked for (`max_parked`).
+    web_sources_waiting: int = 10_000
+    #: One GET, redirects included: 64 MiB at 2 MiB/s.
+    web_source_timeout: float = 30.0
+    #: A magnet's next web source is asked when the one before has failed, or after so long.
+    web_source_patience: float = 2.0
+    #: Web sources of one magnet that are asked at all; a hostile one names hundreds.
+    web_sources_per_magnet: int = 8
+    #: A magnet's own time does not run while it waits for its turn, but no longer than this.
+    web_source_wait: float = 120.0
+    #: A server that failed this often on end is left alone for so long.
+    web_source_failures: int = 2
+    web_source_rest: float = 60.0
+    #: Bytes of all .torrent files on their way (raised to twice what one may have, which is twice
+    #: `max_metadata`: piece layers may be as long as the info dictionary, BEP 52).
+    web_sources_bytes: int = 128 * MIB
+
     # -- LSD (BEP 14) ----------------------------------------------------------------------
     #: An infohash is announced once in so long, and what others announce is believed for twice as long, so
     #: that one lost datagram costs nothing.
@@ -331,6 +420,32 @@ class Limits:
     #: Interfaces used (Linux lets a socket be in 20 groups), and seconds between looks at what we have.
     lsd_interfaces: int = 16
     lsd_look: float = 60.0
+
+    # -- extra trackers (a list of the user's) ---------------------------------------------
+    #: Bytes of the list, and trackers of it that are used: public ones have 20 to 150, in 8 KiB.
+    extra_list: int = 1 * MIB
+    extra_trackers: int = 200
+    #: A list at a URL is fetched once in so long (public ones change daily); after a failure sooner.
+    extra_list_life: float = 86_400.0
+    extra_list_retry: float = 3600.0
+    #: A file is looked at once in so long.
+    extra_file_look: float = 60.0
+
+    # -- peer exchange (BEP 11) ------------------------------------------------------------
+    #: Peers without metadata that one fetch keeps open for what they may name.
+    max_pex_kept: int = 4
+    #: A fetch that has nothing else left waits so long for the first message of one that it keeps.
+    #: Measured: aria2 1.36 sends it at once, Transmission 3.00 within 0.5 s, libtorrent 2.1.1 at its next
+    #: tick (1 s) if it sent none to anybody in the last 3 s (its source); webtorrent 2 only after 65 s.
+    pex_wait: float = 4.0
+    #: Peers taken of one connection, those said to be seeds first: four liars to fill `max_hearsay`.
+    #: The BEP has 50 in a message, libtorrent sends 100 in its first.
+    max_pex_peers: int = 50
+    #: ... on one host: nobody's machine is to be knocked at all over because a peer says so.
+    max_pex_ports: int = 4
+    #: Messages of one peer in a minute; who sends more is hung up on, as the BEP allows. The BEP has one
+    #: a minute; libtorrent hangs up at the seventh, webtorrent at the second.
+    max_pex_messages: int = 6
 
 
 DEFAULT_LIMITS = Limits()

@@ -7,7 +7,7 @@ functions that need them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from functorrent.errors import UsageError
@@ -200,6 +200,26 @@ def endpoint(text: str) -> str:
     raise UsageError(f"{text!r} will not do: give tcp:6881, tcp6:6881, tcp:6881:interface=ADDRESS, or off")
 
 
+def tracker_list(text: str) -> str:
+    """Where a list of trackers is: a file's path, or an http: or https: URL."""
+    from urllib.parse import urlsplit
+
+    if not text.strip():
+        raise UsageError("give a file, or a URL as https://lists.example/trackers.txt")
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return text
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]{1,2048}", text):
+        raise UsageError(
+            f"{text!r} is no URL of a list: give a file, or a URL as https://lists.example/trackers.txt"
+        )
+    return text
+
+
 def template(text: str) -> str:
     """A file name's template."""
     fields = re.findall(r"\{([^{}]*)\}", text)
@@ -305,6 +325,41 @@ OPTIONS = (
         "allow loopback, private and link-local trackers and peers (default: refused, and said so)",
         default=False,
     ),
+    Option("no-dht", None, "do not use the DHT, where peers are found without trackers", default=False),
+    Option(
+        "dht-bootstrap",
+        "HOST:PORT",
+        "a DHT node to begin with, instead of the well-known ones; may repeat",
+        peer,
+        many=True,
+    ),
+    Option(
+        "dht-read-only",
+        None,
+        "ask DHT nodes, but answer none (where few queries may come in, or none can)",
+        default=False,
+    ),
+    Option(
+        "dht-rate",
+        "N",
+        "DHT queries a second (default: 250)",
+        decimal(1, 100_000, "a number"),
+        250.0,
+    ),
+    Option("lsd", None, "look for peers on the local network (LSD)", default=False, where=(COMMAND,)),
+    Option("no-lsd", None, "do not look for peers on the local network", default=False, where=(DAEMON,)),
+    Option(
+        "web-sources",
+        None,
+        "try the .torrent files on the web that a magnet names (xs, as, ws), too",
+        default=False,
+    ),
+    Option(
+        "extra-trackers",
+        "FILE|URL",
+        "a list of further trackers for magnets that are not private (a URL is read once a day)",
+        tracker_list,
+    ),
     Option(
         "give-up-after",
         "TIME",
@@ -382,9 +437,19 @@ def options_of(place: str) -> list[Option]:
 # -- what is built from it -------------------------------------------------------------------
 
 
-def add_arguments(parser: ArgumentParser, place: str = COMMAND) -> None:
-    """Put the table's options into an argparse parser. Wrong values raise UsageError."""
+def defaults(place: str) -> dict[str, Any]:
+    """What each option of COMMAND or of DAEMON is where it is not given, by name."""
+    return {option.name: [] if option.many else option.default for option in options_of(place)}
+
+
+def add_arguments(parser: ArgumentParser, place: str = COMMAND, only: Container[str] | None = None) -> None:
+    """Put the table's options, or those of them that are named in `only`, into an argparse parser.
+
+    Wrong values raise UsageError.
+    """
     for option in options_of(place):
+        if only is not None and option.name not in only:
+            continue
         flags = [f"--{option.name}"] if option.short is None else [f"-{option.short}", f"--{option.name}"]
         text = option.help.replace("%", "%%")
         if option.metavar is None:

@@ -59,7 +59,7 @@ def stage(found: int, tried: int, connected: int, blocks: int) -> str:
     if blocks:
         return f"receiving from {_peers(min(found, connected))}"
     if not found:
-        return "asking trackers"
+        return "looking for peers"
     # A peer that is tried again is the same peer.
     tried, connected = min(found, tried), min(found, connected)
     words = f"{_peers(found)} found, {tried:,} tried"

@@ -53,7 +53,7 @@ class DoorTests(FolderTestCase):
 
     def test_wrong_usage_is_one_line_with_a_hint(self) -> None:
         for arguments, hint in (
-            (["fetsh"], "fetch, show or demo"),
+            (["fetsh"], "fetch, show, peers, dht or demo"),
             ([magnet(1)], "functorrent fetch 'magnet:...'"),
             (["--jobs", "3"], "options come after the command"),
             (["fetch"], "give a magnet link"),
@@ -160,6 +160,19 @@ class ShowTests(FolderTestCase):
         self.assertEqual(
             shown["files"], [{"path": ["a", "b\x1b["], "size": 5}, {"path": ["c"], "size": 2048}]
         )
+
+    def test_nodes(self) -> None:
+        """A stranger's file may name anything there."""
+        path = os.path.join(self.folder(), "x.torrent")
+        info = b"d6:lengthi5e4:name1:ne"
+        nodes = b"5:nodesll9:192.0.2.1i5eel5:h.e\x1b[i6eel11:2001:db8::1i7eel1:xi0eel1:yei3e3:abcl0:i1eee"
+        Path(path).write_bytes(b"d4:info" + info + nodes + b"e")
+        lines = [line for line in show._lines(path, False) if line.startswith("DHT node")]
+        self.assertEqual(
+            lines, ["DHT node     192.0.2.1:5", "DHT node     h.e\\x1b[:6", "DHT node     [2001:db8::1]:7"]
+        )
+        shown = json.loads("\n".join(show._lines(path, True)))
+        self.assertEqual(shown["nodes"], [["192.0.2.1", 5], ["h.e\x1b[", 6], ["2001:db8::1", 7]])
 
     def test_what_is_no_torrent(self) -> None:
         path = os.path.join(self.folder(), "x.torrent")

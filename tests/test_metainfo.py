@@ -313,6 +313,18 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(Metainfo.parse(b"d4:info" + INFO + b"e\n").warnings, ("bytes follow the end",))
         self.assertEqual(Metainfo.parse(b"d4:info" + INFO + b"1:ai1ee").warnings, (UNSORTED,))
 
+    def test_nodes(self) -> None:
+        """Pairs of a host and a port; anything else there is no node, and harms nothing."""
+        nodes = (("192.0.2.1", 6881), ("2001:db8::1", 1), ("router.example", 65535))
+        self.assertEqual(Metainfo.parse(torrent_bytes(INFO, magnet(), nodes=nodes)).nodes, nodes)
+        for wrong in (
+            b"i1e", b"1:x", b"de", b"le", b"l1:xi1ee", b"ll1:xee", b"ll1:xi0eee", b"ll1:xi65536eee",
+            b"ll1:xi-1eee", b"ll0:i1eee", b"lli1e1:xee", b"ll1:x1:1ee", b"ll1:xi1ei2eee", b"ld1:xi1eee",
+            b"ll300:" + b"x" * 300 + b"i1eee",
+        ):  # fmt: skip
+            with self.subTest(nodes=wrong):
+                self.assertEqual(Metainfo.parse(b"d4:info" + INFO + b"5:nodes" + wrong + b"e").nodes, ())
+
     def test_refused(self) -> None:
         """What is no .torrent file, or could be read in two ways."""
         for data, told in [

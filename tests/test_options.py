@@ -66,11 +66,11 @@ class TableTests(SynchronousTestCase):
     def test_places(self) -> None:
         command = {option.name for option in options.options_of(options.COMMAND)}
         daemon = {option.name for option in options.options_of(options.DAEMON)}
-        self.assertEqual(command - daemon, {"input", "failed", "json", "quiet"})
+        self.assertEqual(command - daemon, {"input", "failed", "json", "lsd", "quiet"})
         self.assertEqual(
             daemon - command,
             {
-                "config", "data", "give-up-after", "http", "http-host", "log-format", "on-fetched",
+                "config", "data", "give-up-after", "http", "http-host", "log-format", "no-lsd", "on-fetched",
                 "on-fetched-secret-file", "shard", "token-file", "watch",
             },
         )  # fmt: skip
@@ -86,8 +86,13 @@ class WrongUsageTests(SynchronousTestCase):
             "--peer": ("x", "x:0", "x:65536", ":1", "::1:80", "[::1]", "1.2.3.4:x"),
             "--tracker": ("x", "wss://t.example", "udp://t.example", "http://", "http://[::1", "ftp://x/a"),
             "--listen": ("tcp:65536", "udp:1", "tcp:x", "systemd:", ""),
+            "--dht-bootstrap": ("x", "x:0", "::1:80"),
+            "--dht-rate": ("0", ".9", "100001", "x"),
+            "--extra-trackers": (
+                "", " ", "ftp://x/list", "http://", "http://[::1", "https://x:0/", "http://x/ä", "http://x/ y"
+            ),
             "--name": ("x.torrent", "../{name}", "{evil}", "{infohash.x}"),
-        }
+        }  # fmt: skip
         for option, values in cases.items():
             for value in values:
                 with self.subTest(option=option, value=value):
@@ -160,4 +165,6 @@ class ValueTests(SynchronousTestCase):
         )
         for url in ("https://r.example/hook?a=b", "http://[::1]:8080", "http://10.0.0.1/%20"):
             self.assertEqual(options.web_url(url), url)
+        for where in ("trackers.txt", "/etc/trackers", "c:x", "https://u.example:8443/best.txt?a=b#c"):
+            self.assertEqual(options.tracker_list(where), where)
         self.assertEqual(options.template("{name} {infohash}.torrent"), "{name} {infohash}.torrent")

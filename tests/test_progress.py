@@ -33,12 +33,12 @@ class LineTests(SynchronousTestCase):
         self.assertIn("]   0 %", batch_line(Snapshot(0, 0, 0, 0, 0.0, -0.5), 100))
 
     def test_one_magnet_in_words(self) -> None:
-        self.assertEqual(stage(0, 0, 0, 0), "asking trackers")
+        self.assertEqual(stage(0, 0, 0, 0), "looking for peers")
         self.assertEqual(stage(1, 0, 0, 0), "1 peer found, 0 tried")
         self.assertEqual(stage(12, 5, 2, 0), "12 peers found, 5 tried, 2 connected")
         self.assertEqual(stage(1, 2, 2, 0), "1 peer found, 1 tried, 1 connected")
         self.assertEqual(stage(12, 5, 2, 7), "receiving from 2 peers")
-        self.assertEqual(single_line("asking trackers", 3.2, 80), "asking trackers  3 s")
+        self.assertEqual(single_line("looking for peers", 3.2, 80), "looking for peers  3 s")
 
 
 class RateTests(SynchronousTestCase):

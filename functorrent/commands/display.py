@@ -31,7 +31,7 @@ class Display:
         now, results, in_flight = self._now(), self._results, self._run.in_flight
         stats = self._run.stats
         if self._total == 1:
-            at = "asking trackers"
+            at = "looking for peers"
             if stats is not None:
                 at = stage(stats.peers_found, stats.peers_tried, stats.peers_connected, stats.blocks)
             return single_line(at, now - self._began, width)

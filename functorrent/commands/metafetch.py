@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from functorrent import __version__
 from functorrent.commands.console import raise_file_limit
+from functorrent.commands.sources import source_makers
 from functorrent.daemon.collector import calm_collector
 from functorrent.daemon.exporter import Exporter
 from functorrent.daemon.health import Health
@@ -83,7 +84,8 @@ class Composition:
         self.store = Database(reactor, wall, os.path.join(self._data, STORE))
         self.telemetry = Telemetry(reactor, wall, self.store, __version__)
         self._library = Library(reactor, self.store)
-        self.fetcher = Fetcher(reactor, values["settings"], library=self._library)
+        makers = source_makers(self._whole_paths(), self._data, wall, lsd=not values["no-lsd"])
+        self.fetcher = Fetcher(reactor, values["settings"], sources=makers, library=self._library)
         self._files = FileThreads(reactor, "functorrent files")
         self.exporter = Exporter(reactor, self.store, folder, self.health, self._files.run)
         give_up_after = values["give-up-after"]
@@ -149,6 +151,13 @@ class Composition:
         self.telemetry.ended(*what)
         log_ended(*what)
 
+    def _whole_paths(self) -> dict[str, Any]:
+        """The options, the file of --extra-trackers found from anywhere."""
+        extra = self._values["extra-trackers"]
+        if extra is not None and "://" not in extra:
+            extra = os.path.abspath(extra)
+        return {**self._values, "extra-trackers": extra}
+
     # -- parts ---------------------------------------------------------------------------------
 
     def _parts(self) -> list[Part]:
@@ -158,6 +167,7 @@ class Composition:
             Part("files", lambda: None, self._files.stop),
             _part(self.exporter),
             _part(self.queue, 7.0),
+            Part("DHT", self.telemetry.dht.start, self.telemetry.dht.stop),
             _part(self.outlets, 3.5),
         ]
         if self._values["http"] != "off":
@@ -208,6 +218,7 @@ class Composition:
                 hosts=self._values["http-host"],
                 health=self.health.sentences,
                 in_flight=lambda: self.queue.in_flight,
+                dht=self.telemetry.dht.told,
                 minutes=self.telemetry.minutes,
                 metrics=lambda: render(self.telemetry)[0],
                 pages=[page_routes],

@@ -98,6 +98,7 @@ def _metainfo_json(metainfo: Metainfo) -> Iterator[str]:
         "version": summary.version,
         "trackers": metainfo.trackers,
         "web_seeds": metainfo.web_seeds,
+        "nodes": metainfo.nodes,
         "warnings": metainfo.warnings,
     }
     yield json.dumps(head)[:-1] + ', "files": ['
@@ -121,8 +122,7 @@ def _magnet_lines(magnet: Magnet) -> Iterator[str]:
         for source in sources:
             yield f"{words:<13}{printable(source, _SHOWN)}"
     for host, port in magnet.peers:
-        shown = printable(host)
-        yield f"peer         {f'[{shown}]' if ':' in shown else shown}:{port}"
+        yield f"peer         {_address(host, port)}"
     if magnet.select_only:
         ranges = (str(a) if a == b else f"{a}-{b}" for a, b in magnet.select_only)
         yield f"only files   {', '.join(ranges)}"
@@ -135,6 +135,8 @@ def _metainfo_lines(metainfo: Metainfo) -> Iterator[str]:
     yield f"piece length {_bytes(summary.piece_length)}"
     yield f"private      {'yes' if summary.private else 'no'}"
     yield from _urls(metainfo.trackers, metainfo.web_seeds)
+    for host, port in metainfo.nodes:
+        yield f"DHT node     {_address(host, port)}"
     for warning in metainfo.warnings:
         yield f"warning      {printable(warning)}"
     yield "files"
@@ -163,6 +165,11 @@ def _urls(trackers: tuple[tuple[str, ...], ...], web_seeds: tuple[str, ...]) -> 
             yield f"tracker      {printable(url, _SHOWN)} (tier {number})"
     for url in web_seeds:
         yield f"web seed     {printable(url, _SHOWN)}"
+
+
+def _address(host: str, port: int) -> str:
+    shown = printable(host)
+    return f"{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
 def _bytes(number: int) -> str:

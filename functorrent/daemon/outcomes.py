@@ -29,6 +29,7 @@ def result_of(claim: Claim, metadata: Metadata, seconds: float) -> Result:
         private=summary.private,
         seconds=seconds,
         report=metadata.report.to_json(),
+        nodes=metadata.nodes,
     )
 
 

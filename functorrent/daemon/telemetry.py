@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from functorrent.daemon.counters import Counter, Histogram, Metric, Read, Reading
+from functorrent.daemon.dht import DhtWatch
 from functorrent.daemon.lag import ReactorLag
 from functorrent.daemon.minutes import Minutes
 from functorrent.errors import PEER_OUTCOMES, TRACKER_STATUSES
@@ -62,6 +63,8 @@ class Telemetry(Service):
         #: When the store last answered, by the clock.
         self._looked: float | None = None
         self._fetcher: Any = None
+        #: The DHT node of the fetcher.
+        self.dht = DhtWatch(self._dht_node)
         self._routes: set[str] = set()
         self._minutes = Minutes(wall)
         started = wall.now()
@@ -126,6 +129,7 @@ class Telemetry(Service):
             self.peers_found,
             self.dials,
             self.announces,
+            *self.dht.metrics,
             Read(
                 "metafetch_sockets",
                 "Sockets to peers in use.",
@@ -266,6 +270,13 @@ class Telemetry(Service):
             f"{counts.get(state, 0):,} {state.replace('_', ' ')}"
             for state in (QUEUED, WAITING, FETCHED, GAVE_UP)
         )
+
+    def _dht_node(self) -> Any:
+        """The node of the fetcher's DHT source, once it has one."""
+        for source in () if self._fetcher is None else self._fetcher.core.sources:
+            if source.name == "dht":
+                return getattr(source, "node", None)
+        return None
 
     # -- readings ------------------------------------------------------------------------------
 

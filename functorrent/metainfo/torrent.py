@@ -125,7 +125,8 @@ class Metainfo:
 
     `infohash`: bytes of 20, None where it is v2 only; `infohash_v2`: bytes of 32 or None.
     `trackers`: tiers of URLs; `web_seeds`: URLs; `info_bytes`: the raw info dictionary; `summary`: what
-    it says; `warnings`: sentences on what a strict reader would refuse.
+    it says; `warnings`: sentences on what a strict reader would refuse. `nodes`: (host, port) of DHT nodes
+    (BEP 5); the host, a stranger's words, may be a name.
     """
 
     infohash: bytes | None
@@ -135,6 +136,7 @@ class Metainfo:
     info_bytes: bytes
     summary: InfoSummary
     warnings: tuple[str, ...]
+    nodes: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Metainfo:
@@ -163,6 +165,7 @@ class Metainfo:
             info_bytes=info_bytes,
             summary=summary,
             warnings=tuple(warnings),
+            nodes=_nodes(scan.value.get(b"nodes")),
         )
 
 
@@ -176,6 +179,17 @@ def _texts(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
     texts = (item.decode("utf-8", "replace").strip() for item in items if isinstance(item, bytes))
     return tuple(text for text in dict.fromkeys(texts) if text)
+
+
+def _nodes(value: Any) -> tuple[tuple[str, int], ...]:
+    """The DHT nodes of ``nodes``: [[host, port], ...], what is none left out."""
+    nodes: dict[tuple[str, int], None] = {}
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, list) and len(item) == 2 and isinstance(item[0], bytes):
+            host, port = item[0].decode("utf-8", "replace").strip(), item[1]
+            if host and len(host) <= 253 and isinstance(port, int) and 0 < port < 65536:
+                nodes[host, port] = None
+    return tuple(nodes)
 
 
 def _tiers(value: dict[bytes, Any]) -> tuple[tuple[str, ...], ...]:

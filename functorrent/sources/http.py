@@ -32,6 +32,13 @@ Endpoint = Callable[[str, int, float], Any]
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _SENDABLE = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _GZIP = 16 + zlib.MAX_WBITS
+#: A body may unpack to so much, and beyond it to so many times what was received: nothing honest packs
+#: better, and a packet of a bomb (a thousandfold) would keep the reactor for a tenth of a second.
+_UNPACKED = 1024 * 1024
+_RATIO = 50
+#: Pieces of a body that are put together before it is whole: a server may send it byte by byte, and each
+#: piece costs forty more.
+_PIECES = 1000
 
 
 class HttpFailed(FunctorrentError):
@@ -46,11 +53,22 @@ class HttpTimedOut(HttpUnreachable):
     """The deadline passed."""
 
 
+class HttpTooLong(HttpFailed):
+    """The body is longer than we take, as sent or as unpacked."""
+
+
 class _Body(Protocol):
     """Collects a body, and never holds more than `limit` bytes, neither as sent nor unpacked."""
 
-    def __init__(self, limit: int, gzip: bool, done: Callable[[bytes | HttpFailed], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        gzip: bool,
+        done: Callable[[bytes | HttpFailed], None],
+        take: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._limit = limit
+        self._take = take
         self._received = 0
         self._chunks: list[bytes] = []
         self._size = 0
@@ -60,23 +78,32 @@ class _Body(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._received += len(data)
         if self._received > self._limit:
-            self._refuse(f"the response is longer than {self._limit} bytes")
+            self._refuse(_too_long(self._limit))
             return
         if self._unpacker is not None:
+            most = min(self._limit, _UNPACKED + _RATIO * self._received)
             try:
                 # Never more than one byte over the limit: a bomb is not unpacked to be measured.
-                data = self._unpacker.decompress(data, self._limit - self._size + 1)
+                data = self._unpacker.decompress(data, most - self._size + 1)
             except zlib.error as error:
-                self._refuse(f"the response is no gzip: {error}")
+                self._refuse(HttpFailed(f"the response is no gzip: {error}"))
+                return
+            if self._size + len(data) > most:
+                self._refuse(HttpTooLong(f"the response unpacks to more than {most} bytes"))
                 return
         self._size += len(data)
-        if self._size > self._limit:
-            self._refuse(f"the response unpacks to more than {self._limit} bytes")
+        if self._take is not None:
+            try:
+                self._take(data)
+            except HttpFailed as error:
+                self._refuse(error)
             return
         self._chunks.append(data)
+        if len(self._chunks) > _PIECES:
+            self._chunks = [b"".join(self._chunks)]
 
-    def _refuse(self, why: str) -> None:
-        self._done(HttpFailed(why))
+    def _refuse(self, error: HttpFailed) -> None:
+        self._done(error)
         self.abort()
 
     def abort(self) -> None:
@@ -91,7 +118,13 @@ class _Body(Protocol):
         elif self._unpacker is not None and self._received and not self._unpacker.eof:
             self._done(HttpFailed("the gzip of the response is cut short"))
         else:
-            self._done(b"".join(self._chunks))
+            body = b"".join(self._chunks)
+            self._chunks.clear()
+            self._done(body)
+
+
+def _too_long(limit: int) -> HttpTooLong:
+    return HttpTooLong(f"the response is longer than {limit} bytes")
 
 
 @cache
@@ -120,11 +153,23 @@ def _discard(response: Any) -> None:
 class _Get:
     """One GET with its redirects. `result` fires once; nothing of it runs afterwards."""
 
-    __slots__ = ("_body", "_client", "_done", "_max_body", "_redirects", "_request", "_timer", "result")
+    __slots__ = (
+        "_body", "_client", "_done", "_keep", "_max_body", "_redirects", "_request", "_take", "_timer",
+        "result",
+    )  # fmt: skip
 
-    def __init__(self, client: HttpClient, max_body: int, timeout: float) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        max_body: int,
+        timeout: float,
+        keep: bool,
+        take: Callable[[bytes], None] | None,
+    ) -> None:
         self._client = client
         self._max_body = max_body
+        self._keep = keep
+        self._take = take
         self._redirects = client.limits.http_redirects
         self._request: Deferred[Any] | None = None
         self._body: _Body | None = None
@@ -137,7 +182,7 @@ class _Get:
             self._finish(HttpFailed("not an http or https URL"))
             return
         try:
-            request = self._client.stack(trusted).get(url)
+            request = self._client.stack(trusted, self._max_body).get(url, self._keep)
         except ValueError:  # of URLs that urllib or twisted.web cannot parse
             self._finish(HttpFailed("not a usable URL"))
             return
@@ -153,8 +198,17 @@ class _Get:
             _discard(response)
             self._redirect(url, location.decode("latin-1"))
             return
+        if self._take is not None and response.code != 200:
+            self._finish((response.code, response.headers, b""))
+            _discard(response)
+            return
         if gzip is None:
             self._finish(HttpFailed("the response has an encoding we did not ask for"))
+            _discard(response)
+            return
+        length = getattr(response, "length", None)
+        if isinstance(length, int) and length > self._max_body:
+            self._finish(_too_long(self._max_body))
             _discard(response)
             return
 
@@ -162,7 +216,7 @@ class _Get:
             self._body = None
             self._finish((response.code, response.headers, body) if isinstance(body, bytes) else body)
 
-        self._body = _Body(self._max_body, gzip, done)
+        self._body = _Body(self._max_body, gzip, done, self._take)
         response.deliverBody(self._body)
 
     def _redirect(self, url: str, location: str) -> None:
@@ -221,7 +275,7 @@ class HttpClient:
     """GETs for whoever deals with URLs of strangers. Opens and imports nothing before the first.
 
     `clock` (IReactorTime) is for deadlines. `endpoint(literal, port, seconds)` makes the endpoint for
-    one address, where Twisted's own is not wanted. `make_stack(trusted)` is there for tests.
+    one address, where Twisted's own is not wanted.
     """
 
     def __init__(
@@ -233,26 +287,39 @@ class HttpClient:
         limits: Limits,
         *,
         endpoint: Endpoint | None = None,
-        make_stack: Callable[[bool], Stack] | None = None,
     ) -> None:
         self.clock = clock
         self.limits = limits
         self._parts = (reactor, resolver, guard, limits, endpoint)
-        self._make_stack = make_stack or self._default_stack
-        # What the user typed may be local; its connections are never lent to strangers' URLs.
-        self._stacks: dict[bool, Stack] = {}
+        # What the user typed may be local; its connections are never lent to strangers' URLs. And a
+        # connection is capped by the largest body that those who share it take.
+        self._stacks: dict[tuple[bool, int], Stack] = {}
         self._running: set[_Get] = set()
 
-    def get(self, url: str, *, trusted: bool, timeout: float, max_body: int) -> Deferred[Response]:
+    def get(
+        self,
+        url: str,
+        *,
+        trusted: bool,
+        timeout: float,
+        max_body: int,
+        keep: bool = True,
+        take: Callable[[bytes], None] | None = None,
+    ) -> Deferred[Response]:
         """GET `url` (ASCII, sent exactly as given): status, headers (twisted's Headers), body.
 
         `trusted`: the user typed it. Redirects are followed, at most `Limits.http_redirects`; any other
         status is a result. `timeout` is for all of it, in seconds; `max_body` in bytes, as sent and as
-        unpacked. Cancellable.
+        unpacked: one constant for each kind of caller, for those over `Limits.http_body` have connections
+        of their own. `keep`: the connection is kept for a while, as there is more to ask of this server.
+        `take` gets each piece of a 200's body as it comes, unpacked, and may raise HttpFailed to end it; the
+        result then has no body, and those of other statuses are not read. Cancellable, also from within
+        `take`.
 
-        Fails with HttpFailed, HttpUnreachable, HttpTimedOut, AddressNotAllowed or NameNotResolved.
+        Fails with HttpFailed, HttpTooLong, HttpUnreachable, HttpTimedOut, AddressNotAllowed or
+        NameNotResolved.
         """
-        get = _Get(self, max_body, timeout)
+        get = _Get(self, max_body, timeout, keep, take)
         self._running.add(get)
         get.result.addBoth(self._ended, get)
         get.send(url, trusted)
@@ -268,10 +335,11 @@ class HttpClient:
 
     # -- for _Get ------------------------------------------------------------------------------
 
-    def stack(self, trusted: bool) -> Stack:
-        stack = self._stacks.get(trusted)
+    def stack(self, trusted: bool, max_body: int = 0) -> Stack:
+        most = max(max_body, self.limits.http_body)
+        stack = self._stacks.get((trusted, most))
         if stack is None:
-            stack = self._stacks[trusted] = self._make_stack(trusted)
+            stack = self._stacks[trusted, most] = _http_stack().Stack(*self._parts, trusted, most)
         return stack
 
     def unwrap(self, response: Any) -> tuple[Any, bool | None]:
@@ -281,10 +349,6 @@ class HttpClient:
     def explain(self, failure: Failure) -> HttpFailed:
         error: HttpFailed = _http_stack().explain(failure)
         return error
-
-    def _default_stack(self, trusted: bool) -> Stack:
-        stack: Stack = _http_stack().Stack(*self._parts, trusted)
-        return stack
 
     def _ended(self, result: Any, get: _Get) -> Any:
         self._running.discard(get)

@@ -235,7 +235,10 @@ class _GuardedEndpoint:
 
 @implementer(IAgentEndpointFactory)
 class Stack:
-    """treq's client over a guarded agent; `trusted` says whether its URLs may be local."""
+    """treq's client over a guarded agent; `trusted` says whether its URLs may be local.
+
+    `max_body`: bytes of the largest body that is taken (`Limits.http_body` for announces).
+    """
 
     def __init__(
         self,
@@ -245,6 +248,7 @@ class Stack:
         limits: Limits,
         endpoint: Endpoint | None,
         trusted: bool,
+        max_body: int,
     ) -> None:
         self.reactor = reactor
         self.endpoint = endpoint or self._endpoint
@@ -260,7 +264,7 @@ class Stack:
         once = HTTPConnectionPool(reactor, persistent=False)
         self._once = HTTPClient(Agent.usingEndpointFactory(reactor, self, once), self._cookies)
         #: Bytes of one response, its headers and all.
-        self.most = limits.http_body + _HEADERS
+        self.most = max_body + _HEADERS
         #: Servers that close after each response: URLs up to the path. With those that are to be asked
         #: without treq, how to reach them.
         self._closing: OrderedDict[str, _GuardedEndpoint | None] = OrderedDict()
@@ -276,12 +280,15 @@ class Stack:
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         return _GuardedEndpoint(self, uri)
 
-    def get(self, url: str) -> Deferred[Any]:
-        """One request, no redirects; the response's body is still to be delivered."""
+    def get(self, url: str, keep: bool = True) -> Deferred[Any]:
+        """One request, no redirects; the response's body is still to be delivered.
+
+        `keep`: its connection is kept for the next.
+        """
         scheme, _, place, *path = url.split("/", 3)
         server = f"{scheme}//{place}"
         if server not in self._closing:
-            return self._through(self._client, url)
+            return self._through(self._client if keep else self._once, url)
         endpoint = self._closing[server]
         if endpoint is None or not path or "#" in path[0]:
             return self._through(self._once, url)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorSocket
 from twisted.internet.protocol import DatagramProtocol
 
 #: Largest datagram taken: 1000 peers over IPv4 are 6 KB, over IPv6 18.
@@ -52,14 +53,30 @@ class _Receiver(DatagramProtocol):
 
 
 class UdpSockets:
-    """`received(data, (host, port))` gets every datagram; `receive_buffer` is asked of the kernel."""
+    """`received(data, (host, port))` gets every datagram; `receive_buffer` is asked of the kernel.
 
-    def __init__(self, reactor: Any, receive_buffer: int, received: Callable[[bytes, Any], None]) -> None:
+    `port`: where to listen, in both families; an ephemeral one where that is taken (0: always).
+    `interfaces`: IP literals to send from, the first of each family; where there are some, but none of a
+    family, that family is not used. Empty: all addresses of both.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        receive_buffer: int,
+        received: Callable[[bytes, Any], None],
+        *,
+        port: int = 0,
+        interfaces: Sequence[str] = (),
+    ) -> None:
         self._reactor = reactor
         self._receive_buffer = receive_buffer
         self._received = received
+        self._port = port
+        self._interfaces = tuple(interfaces)
         self._ports: list[Any] = []
         self._send: dict[bool, Callable[[bytes, tuple[str, int]], Any]] = {}
+        self._bound: dict[bool, Any] = {}
         self._closed = False
 
     def write(self, address: tuple[str, int], data: bytes) -> str | None:
@@ -81,11 +98,36 @@ class UdpSockets:
             return "no UDP socket can be opened here"
         return None
 
+    def open(self, v6: bool) -> int | None:
+        """Open the socket of a family before it is written to; its port, or None where there is none."""
+        if v6 not in self._send and not self._closed:
+            try:
+                self._send[v6] = self._listen(v6)
+            except (CannotListenError, OSError):
+                return None
+        port = self._bound.get(v6)
+        return None if port is None else int(port.getHost().port)
+
+    def _interface(self, v6: bool) -> str:
+        if not self._interfaces:
+            return "::" if v6 else ""
+        for interface in self._interfaces:
+            if (":" in interface) == v6:
+                return interface
+        raise CannotListenError(None, self._port, OSError(errno.EADDRNOTAVAIL, "no address of this family"))
+
     def _listen(self, v6: bool) -> Callable[[bytes, tuple[str, int]], Any]:
-        protocol, interface = _Receiver(self._reactor, self._received), "::" if v6 else ""
-        port = self._reactor.listenUDP(0, protocol, interface=interface, maxPacketSize=_MAX_DATAGRAM)
+        interface = self._interface(v6)
+        protocol = _Receiver(self._reactor, self._received)
+        try:
+            port = self._bind(protocol, interface, self._port)
+        except CannotListenError:
+            if not self._port:
+                raise
+            port = self._bind(protocol, interface, 0)
         protocol.port = port
         self._ports.append(port)
+        self._bound[v6] = port
         try:
             handle = port.getHandle()
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
@@ -96,9 +138,25 @@ class UdpSockets:
         # IUDPTransport.write parses the address three times, for 3 us; ours is an IP literal already.
         return handle.sendto  # type: ignore[no-any-return]
 
+    def _bind(self, protocol: _Receiver, interface: str, port: int) -> Any:
+        if interface != "::" or not port or not IReactorSocket.providedBy(self._reactor):
+            return self._reactor.listenUDP(port, protocol, interface=interface, maxPacketSize=_MAX_DATAGRAM)
+        # A socket for "::" takes the port in both families, unless it is told not to.
+        try:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as bound:
+                bound.setblocking(False)
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                bound.bind((interface, port))
+                return self._reactor.adoptDatagramPort(
+                    bound.fileno(), socket.AF_INET6, protocol, maxPacketSize=_MAX_DATAGRAM
+                )
+        except OSError as error:
+            raise CannotListenError(interface, port, error) from None
+
     def close(self) -> Deferred[None]:
         self._closed = True
         ports, self._ports = self._ports, []
         self._send.clear()
+        self._bound.clear()
         closing = DeferredList([maybeDeferred(port.stopListening) for port in ports])
         return closing.addCallback(lambda _: None)

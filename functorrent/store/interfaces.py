@@ -100,7 +100,8 @@ class IStore(Interface):
         """The info dictionary of a fetched job. Found by the 20 bytes of a handshake, too."""
 
     def torrent(key: bytes) -> Deferred[bytes | None]:
-        """The .torrent file of a fetched job, made of its info dictionary and the trackers it knows."""
+        """The .torrent file of a fetched job, made of its info dictionary and the trackers it knows,
+        or (where it knows none) DHT nodes."""
 
     def counts() -> Deferred[dict[str, int]]:
         """Jobs in each of STATES (all keys there)."""

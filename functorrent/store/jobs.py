@@ -77,6 +77,7 @@ class Result:
 
     `info_bytes`: exactly as they hashed right. `torrent` is not kept: it is made of these and the
     magnet whenever it is wanted. `size`: bytes of content; `seconds`: the try's; `report`: a JSON object.
+    `nodes`: (host, port) of DHT nodes that its .torrent names while no tracker of it is known.
     """
 
     key: bytes
@@ -87,6 +88,7 @@ class Result:
     private: bool
     seconds: float
     report: Mapping[str, Any] = field(repr=False)
+    nodes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

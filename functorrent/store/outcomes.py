@@ -17,9 +17,9 @@ from functorrent.errors import StoreError
 from functorrent.infohash import V1_LENGTH, matches
 from functorrent.limits import DEFAULT_LIMITS
 from functorrent.store.jobs import CANCELLED, FETCHED, FETCHING, GAVE_UP, WAITING, Result
-from functorrent.store.packing import pack, plain
+from functorrent.store.packing import pack, pack_nodes, plain
 from functorrent.store.reading import find
-from functorrent.store.schema import deliveries, infos, jobs, minutes, reports
+from functorrent.store.schema import deliveries, infos, jobs, minutes, nodes, reports
 from functorrent.store.work import Work, chunks, upsert
 
 #: Minutes are forgotten after this many seconds: a month and a day.
@@ -153,6 +153,7 @@ class _Writes:
         self.fetched: list[dict[str, Any]] = []
         self.reports: dict[int, dict[str, Any]] = {}
         self.infos: list[dict[str, Any]] = []
+        self.nodes: list[dict[str, Any]] = []
         self.deliveries: list[dict[str, Any]] = []
 
     def do(self) -> None:
@@ -166,6 +167,8 @@ class _Writes:
             _replace(connection, reports, ("report", "learned"), list(self.reports.values()))
         if self.infos:
             _replace(connection, infos, ("info",), self.infos)
+        if self.nodes:
+            _replace(connection, nodes, ("nodes",), self.nodes)
         if self.deliveries:
             connection.execute(deliveries.insert(), self.deliveries)
 
@@ -219,6 +222,8 @@ def _succeed(writes: _Writes, job: _Job, call: Success) -> bool:
     )
     writes.reports[job.id] = _report(job, result.report, None)
     writes.infos.append({"job": job.id, "info": info})
+    if result.nodes and not result.private:
+        writes.nodes.append({"job": job.id, "nodes": pack_nodes(result.nodes)})
     for outlet in dict.fromkeys(call.outlets):
         writes.deliveries.append({"outlet": outlet, "job": job.id, "attempts": 0, "due": writes.work.now})
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 #: Below this a report is hardly shorter deflated.
@@ -22,6 +22,16 @@ def pack(value: Mapping[str, Any]) -> bytes:
     """A JSON object as bytes, deflated where that is worth it."""
     data = json.dumps(value, separators=(",", ":")).encode()
     return zlib.compress(data, 1) if len(data) >= _DEFLATE_FROM else data
+
+
+def pack_nodes(nodes: Iterable[tuple[str, int]]) -> str:
+    """DHT nodes as text."""
+    return json.dumps([[plain(host), port] for host, port in nodes], separators=(",", ":"))
+
+
+def unpack_nodes(text: str) -> tuple[tuple[str, int], ...]:
+    """The nodes that `pack_nodes` was given."""
+    return tuple((host, port) for host, port in json.loads(text))
 
 
 def unpack(data: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from functorrent.limits import DEFAULT_LIMITS
 from functorrent.metainfo.torrent import torrent_bytes
 from functorrent.store.jobs import STATES, Job, JobQuery, Page
 from functorrent.store.magnets import whole
-from functorrent.store.packing import plain
+from functorrent.store.packing import plain, unpack_nodes
 from functorrent.store.rows import JOB_COLUMNS, SELECT_JOBS, job_of
 from functorrent.store.schema import (
     HAS_V2,
@@ -21,6 +21,7 @@ from functorrent.store.schema import (
     jobs,
     magnets,
     minutes,
+    nodes,
     reports,
 )
 
@@ -158,7 +159,14 @@ def torrent(connection: Connection, key: bytes) -> bytes | None:
     if info is None:
         return None
     row = connection.execute(select(magnets.c.magnet, magnets.c.more).where(magnets.c.job == number)).one()
-    return torrent_bytes(info, whole(row.magnet, row.more))
+    magnet = whole(row.magnet, row.more)
+    return torrent_bytes(info, magnet, nodes=() if magnet.trackers else _nodes(connection, number))
+
+
+def _nodes(connection: Connection, number: int | None) -> tuple[tuple[str, int], ...]:
+    """DHT nodes of a job. A later magnet may have brought trackers: then the .torrent needs none."""
+    text = connection.execute(select(nodes.c.nodes).where(nodes.c.job == number)).scalar()
+    return () if text is None else unpack_nodes(text)
 
 
 def job_counts(connection: Connection) -> dict[str, int]:

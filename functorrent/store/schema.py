@@ -124,6 +124,9 @@ reports = Table(
 
 infos = Table("infos", metadata, _job_id(), Column("info", LargeBinary, nullable=False))
 
+#: DHT nodes for the .torrent of a magnet without trackers: JSON, [[host, port], ...]. Few jobs have some.
+nodes = Table("nodes", metadata, _job_id(), Column("nodes", Text, nullable=False))
+
 deliveries = Table(
     "deliveries",
     metadata,

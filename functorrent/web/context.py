@@ -33,7 +33,8 @@ class WebContext:
     `token`: None where everybody who reaches us may do everything; `hosts`: further names we answer to
     (``--http-host``). `health()`: sentences on what is wrong with the queue, none when all is well.
     `in_flight()`: magnets being fetched now. `minutes()`: the last hour by minute, as `/api/v1/stats` tells
-    it. `metrics()`: the body of `/metrics`, of the type `metrics_type`, or None where there are none.
+    it; `dht()`: the DHT, as told there, or None. `metrics()`: the body of `/metrics`, of the type
+    `metrics_type`, or None where there are none.
     `answered(method, route, status)` hears of each answer; the route is a template, or "-".
     `pages`: called with the Klein app and this context, to add routes that are no API (the page); what lies
     below ``/page/``, and ``/``, is open to everybody. `boot`: a word that no other run has had.
@@ -49,6 +50,7 @@ class WebContext:
     limits: Limits = DEFAULT_LIMITS
     health: Callable[[], Sequence[str]] = _fine
     in_flight: Callable[[], int] | None = None
+    dht: Callable[[], Mapping[str, Any] | None] | None = None
     minutes: Callable[[], Sequence[Mapping[str, Any]]] = _nothing
     metrics: Callable[[], bytes] | None = None
     metrics_type: str = METRICS_TYPE

@@ -102,7 +102,13 @@ _REPORT = _object(
         ),
         "peers": _object(dict.fromkeys(("found", *PEER_OUTCOMES), _COUNT)),
         "reason": _or_null("string", description="One sentence; null where it was fetched."),
-    }
+        "sources": {
+            **_array(_object({"source": _STRING, "peers": _COUNT, "detail": _or_null("string")})),
+            "description": "Where else it was looked for (`dht`, `lsd`, ...), and in words what came of it.",
+        },
+    },
+    # Reports of the first daemon have none.
+    optional=("sources",),
 )
 
 _STATS: dict[str, Schema] = {
@@ -111,6 +117,10 @@ _STATS: dict[str, Schema] = {
     "now": _TIME,
     "jobs": _object(dict.fromkeys(STATES, _COUNT)),
     "in_flight": {**_COUNT, "description": "Magnets being fetched now."},
+    "dht": {
+        "anyOf": [_object({"nodes": _COUNT}), {"type": "null"}],
+        "description": "DHT nodes that are known; null without a DHT.",
+    },
     "minutes": {
         **_array(_object({"at": _TIME, "fetched": _COUNT, "failed": _COUNT, "gave_up": _COUNT})),
         "description": "The last hour, oldest first; the last one is the running minute.",

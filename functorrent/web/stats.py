@@ -20,6 +20,7 @@ async def stats_of(context: WebContext, *, minutes: bool) -> dict[str, Any]:
         "now": iso(context.wall.now()),
         "jobs": {state: counts.get(state, 0) for state in STATES},
         "in_flight": counts.get(FETCHING, 0) if context.in_flight is None else context.in_flight(),
+        "dht": None if context.dht is None else context.dht(),
     }
     if minutes:
         told["minutes"] = [dict(minute) for minute in context.minutes()]

@@ -16,6 +16,17 @@ from tests.integration.harness.opentracker import OpenTracker
 from tests.integration.harness.programs import Program
 
 
+@pytest.fixture(scope="session", autouse=True)
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Daemons ask neither the world's DHT nor the local network, and commands leave the user's cache alone.
+    What a test wants of these it says on the command line or in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METAFETCH_NO_DHT", "1")
+        patch.setenv("METAFETCH_NO_LSD", "1")
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def reactor() -> Any:
     """The one reactor, which pytest-twisted runs."""

@@ -321,6 +321,36 @@ def test_many_files(browser: Browser, page_server: PageServer) -> None:
 
 
 @in_browser
+def test_a_magnet_without_trackers(browser: Browser, page_server: PageServer) -> None:
+    """It is said where it will be looked for, and where it was; a plugin's words are no markup."""
+    url = page_server.fresh(dht=1520)
+    page_server("submit", magnets=[magnet(HASHES[0], "Trackerless")])
+    with browser.page(url) as page:
+        expect_text(page.locator("#dht"), "DHT: 1,520 nodes")
+        row(page, HASHES[0]).click()
+        expect_text(page.locator(".report"), "The magnet names none.")
+        expect_text(page.locator("[data-source=dht]"), re.compile("DHT.*1,520 nodes known", re.S))
+        sources = [
+            {"source": "dht", "peers": 0, "detail": "31 DHT nodes asked, none knew a peer"},
+            {"source": "lsd", "peers": 1, "detail": None},
+            {"source": "<b>own", "peers": 2, "detail": "a <i>plugin</i>\u202e's"},
+        ]
+        report = {
+            "trackers": [],
+            "peers": {**BAD_REPORT["peers"], "found": 3, "refused": 3},
+            "reason": "no trackers; 31 DHT nodes asked, none knew a peer: 3 refused the connection",
+            "sources": sources,
+        }
+        page_server("failed", key=HASHES[0], report=report, again=600)
+        expect_text(page.locator(".reason"), "No trackers; 31 DHT nodes asked, none knew a peer")
+        expect_text(page.locator(".report"), "None were asked.")
+        dht, lsd, own = (page.locator(".trackers li").nth(number) for number in range(3))
+        expect_text(dht, re.compile("DHT.*0 peers.*31 DHT nodes asked, none knew a peer\\.", re.S))
+        expect_text(lsd, re.compile("Local network.*1 peer", re.S))
+        expect_text(own, re.compile("<b>own.*2 peers.*A <i>plugin</i>\\\\u202e's\\.", re.S))
+
+
+@in_browser
 def test_detail_of_a_failed_one(browser: Browser, page_server: PageServer) -> None:
     url = page_server.fresh()
     text = magnet(HASHES[0], "Lost") + "&tr=https%3A%2F%2Ftwo.example%2Fs3cr3tpasskey%2Fannounce"
@@ -345,6 +375,8 @@ def test_detail_of_a_failed_one(browser: Browser, page_server: PageServer) -> No
             page.locator(".peers"),
             re.compile("3.*refused the connection.*1.*does not have the description", re.S),
         )
+        # A report of before there were others has none, and nor has the page.
+        expect_count(page.locator("[data-source]"), 0)
         page.get_by_role("button", name="Try now").click()
         expect_text(page.locator("#toast"), "Put into the queue.")
         expect_text(page.locator("#detail-state"), "Queued")

@@ -15,7 +15,14 @@ import functorrent
 from functorrent.addresses import AddressGuard
 from functorrent.errors import AddressNotAllowed, NameNotResolved
 from functorrent.limits import Limits
-from functorrent.sources.http import HttpClient, HttpFailed, HttpTimedOut, HttpUnreachable, _Body
+from functorrent.sources.http import (
+    HttpClient,
+    HttpFailed,
+    HttpTimedOut,
+    HttpTooLong,
+    HttpUnreachable,
+    _Body,
+)
 from tests.sources.fakes import Names, Network, response
 
 HOST, PORT = "93.184.216.34", 80
@@ -347,6 +354,107 @@ class Cancelling(_Http):
         d = self.get()
         self.quiet()
         self.failureResultOf(d, CancelledError)
+
+
+class Taking(_Http):
+    """What a GET for something larger than an announce has."""
+
+    def before(self, max_body: int) -> None:
+        """What is known of the server when it is asked."""
+
+    def taken(self, max_body: int = 300_000, **how: Any) -> Deferred[Any]:
+        self.seen = bytearray()
+        self.before(max_body)
+        d = self.client.get(URL, trusted=False, timeout=15.0, max_body=max_body, take=self.seen.extend, **how)
+        self.network.settle()
+        return d
+
+    def test_a_body_longer_than_an_announce(self) -> None:
+        body = bytes(range(256)) * 1000
+        for answer in (
+            response(body),
+            response(gzip.compress(body), b"Content-Encoding: gzip"),
+        ):
+            self.serve(answer)
+            self.assertEqual(self.successResultOf(self.taken())[2], b"")
+            self.assertEqual(self.seen, body)
+        self.quiet()
+
+    def test_announces_keep_their_cap(self) -> None:
+        """What is sent on a connection is capped by what its own callers take, headers and all."""
+        self.serve(response(b"x" * 300_000))
+        self.successResultOf(self.taken())
+        self.serve(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000)
+        d = self.get()
+        self.network.settle()
+        self.assertTrue(self.network.connections[-1].closed)
+        self.refused(d)
+
+    def test_a_length_over_the_cap_is_not_waited_for(self) -> None:
+        self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 300001\r\n\r\n")
+        self.refused(self.taken(), HttpTooLong)
+        self.assertTrue(self.network.connections[0].closed)
+        self.assertEqual(self.seen, b"")
+
+    def test_who_takes_it_ends_it(self) -> None:
+        def refuse(data: bytes) -> None:
+            raise HttpFailed("not this")
+
+        self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+        self.before(30_000)
+        d = self.client.get(URL, trusted=False, timeout=15.0, max_body=30_000, take=refuse)
+        self.network.settle()
+        self.assertEqual(self.refused(d), "not this")
+        self.assertTrue(self.network.connections[0].closed)
+
+    def test_cancelled_by_who_takes_it(self) -> None:
+        self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+        self.before(30_000)
+        gets: list[Deferred[Any]] = []
+        gets.append(
+            self.client.get(
+                URL, trusted=False, timeout=15.0, max_body=30_000, take=lambda _: gets[0].cancel()
+            )
+        )
+        self.network.settle()
+        self.refused(gets[0], CancelledError)
+        self.assertTrue(self.network.connections[0].closed)
+
+    def test_bodies_of_other_statuses_are_not_read(self) -> None:
+        self.serve(b"HTTP/1.1 404 Not Found\r\nContent-Length: 999999999\r\n\r\nx")
+        self.assertEqual(self.successResultOf(self.taken())[0], 404)
+        self.assertEqual(self.seen, b"")
+        self.assertTrue(self.network.connections[0].closed)
+        self.quiet()
+
+    def test_not_kept(self) -> None:
+        self.serve(response(b"x"))
+        for _ in range(2):
+            self.successResultOf(self.taken(keep=False))
+        self.assertEqual(len(self.network.connections), 2)
+        self.assertIn(b"onnection: close", self.network.connections[0].value())
+        self.assertTrue(self.network.connections[0].closed)
+
+    def test_a_bomb_goes_off_a_little_at_a_time(self) -> None:
+        """One packet never unpacks to all that the cap would allow."""
+        bomb = gzip.compress(bytes(60_000_000))
+        outcomes: list[Any] = []
+        seen: list[int] = []
+        body = _Body(64 << 20, True, outcomes.append, lambda data: seen.append(len(data)))
+        body.dataReceived(bomb)
+        self.assertIsInstance(outcomes[0], HttpTooLong)
+        self.assertEqual(seen, [])
+        honest = gzip.compress(bytes(range(256)) * 40 + b"x" * 20_000)
+        body = _Body(64 << 20, True, outcomes.append, lambda data: seen.append(len(data)))
+        body.dataReceived(honest)
+        self.assertEqual((len(outcomes), sum(seen)), (1, 30_240))
+
+    def test_byte_by_byte(self) -> None:
+        body = _Body(10_000, False, lambda _: None)
+        for _ in range(5000):
+            body.dataReceived(b"x")
+        self.assertLess(len(body._chunks), 1100)
+        self.assertEqual(b"".join(body._chunks), b"x" * 5000)
 
 
 class Importing(SynchronousTestCase):

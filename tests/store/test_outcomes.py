@@ -45,6 +45,20 @@ class FetchedTests(StoreCase):
         self.assertEqual((torrent.infohash, torrent.info_bytes), (hash_of(1), info_of(1)))
         self.assertEqual((torrent.trackers, torrent.web_seeds), ((("http://a/",),), ("http://b/",)))
 
+    def test_nodes_for_the_torrent(self) -> None:
+        """Those of a magnet without trackers; none where it is private, or a tracker is known by now."""
+        nodes = (("192.0.2.1", 6881), ("2001:db8::1", 1))
+        self.submit(1, 2, magnet_of(3, "&tr=http%3A%2F%2Fa%2F"))
+        self.claim(3)
+        for number in (1, 2, 3):
+            result = replace(result_of(number), nodes=nodes, private=number == 2)
+            self.assertIs(self.get(self.store.fetched("w", result)), True)
+        named = [Metainfo.parse(self.get(self.store.torrent(hash_of(number)))).nodes for number in (1, 2, 3)]
+        self.assertEqual(named, [nodes, (), ()])
+        self.submit(magnet_of(1, "&tr=http%3A%2F%2Flate%2F"))
+        torrent = Metainfo.parse(self.get(self.store.torrent(hash_of(1))))
+        self.assertEqual((torrent.nodes, torrent.trackers), ((), (("http://late/",),)))
+
     def test_wrong_bytes_are_refused(self) -> None:
         """Whatever a caller says of them; and only they suffer."""
         self.submit(1)

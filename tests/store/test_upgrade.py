@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from alembic import command
@@ -20,12 +21,14 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from twisted.trial.unittest import SynchronousTestCase
 
 from functorrent.errors import StoreCorrupt, StoreError, StoreTooNew
+from functorrent.metainfo import Metainfo
 from functorrent.store import transactions
 from functorrent.store.database import Database
+from functorrent.store.jobs import NewJob
 from functorrent.store.schema import metadata
 from functorrent.store.transactions import Transactions
 from functorrent.store.upgrade import upgrade
-from tests.store.bed import StoreCase, Wall, hash_of, info_of
+from tests.store.bed import StoreCase, Wall, hash_of, info_of, magnet_of, result_of
 
 
 def statements(connection: Connection) -> dict[str, str]:
@@ -142,6 +145,51 @@ class CopyTests(StoreCase):
             connection.execute(text("INSERT INTO infos VALUES (99, 'x')"))
 
 
+class StepTests(SynchronousTestCase):
+    """A store of an earlier version, with what it held."""
+
+    def setUp(self) -> None:
+        self.path = os.path.abspath(self.mktemp())
+
+    def made_by(self, revision: str, *statements: str) -> None:
+        """A store as the version of this revision left it."""
+        engine = create_engine(f"sqlite:///{self.path}")
+        config = Config()
+        config.set_main_option("script_location", "functorrent.store:migrations")
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            for statement in statements:
+                connection.execute(text(statement))
+        engine.dispose()
+
+    def test_of_the_first_daemon(self) -> None:
+        key, info = hash_of(1).hex(), info_of(1).hex()
+        self.made_by(
+            "0001",
+            "INSERT INTO jobs (key, infohash, state, priority, attempts, since, ready, name, size, files,"
+            " private, exported, added, updated)"
+            f" VALUES (x'{key}', x'{key}', 'fetched', 0, 1, 5, 0, 'old', 2, 1, 0, 0, 5, 6)",
+            f"INSERT INTO magnets (job, magnet) VALUES (1, 'magnet:?xt=urn:btih:{key}')",
+            f"INSERT INTO infos (job, info) VALUES (1, x'{info}')",
+            "INSERT INTO counts (state, jobs) VALUES ('fetched', 1)",
+        )
+        store = Database(None, Wall(), self.path)
+        self.successResultOf(store.open())
+        job = self.successResultOf(store.job(hash_of(1)))
+        self.assertEqual((job.status, job.name, job.added), ("fetched", "old", 5.0))
+        torrent = Metainfo.parse(self.successResultOf(store.torrent(hash_of(1))))
+        self.assertEqual((torrent.info_bytes, torrent.nodes), (info_of(1), ()))
+        # And what is new goes in.
+        self.successResultOf(store.submit([NewJob(magnet_of(2))]))
+        self.successResultOf(store.claim("w", 1, 60.0))
+        result = replace(result_of(2), nodes=(("192.0.2.1", 6881),))
+        self.assertTrue(self.successResultOf(store.fetched("w", result)))
+        torrent = Metainfo.parse(self.successResultOf(store.torrent(hash_of(2))))
+        self.assertEqual(torrent.nodes, (("192.0.2.1", 6881),))
+        self.successResultOf(store.close())
+
+
 class RefusalTests(SynchronousTestCase):
     """Databases that are not ours to open."""
 
@@ -186,7 +234,7 @@ class RefusalTests(SynchronousTestCase):
         self.execute("UPDATE alembic_version SET version_num = '0099'")
         self.assertIn("0099", self.refused(StoreTooNew))
         # It was left as it is.
-        self.execute("UPDATE alembic_version SET version_num = '0001' WHERE version_num = '0099'")
+        self.execute("UPDATE alembic_version SET version_num = '0002' WHERE version_num = '0099'")
         self.successResultOf(self.opened().close())
 
     def test_somebody_else_s(self) -> None:

@@ -69,7 +69,7 @@ class EventTests(WebTestCase):
         self.clock.advance(1.0)
         stats = [data for event, _, data in self.events(stream) if event == "stats"]
         self.assertEqual([one["jobs"]["queued"] for one in stats], [0, 10, 20])
-        self.assertEqual(set(stats[0]), {"version", "started", "now", "jobs", "in_flight"})
+        self.assertEqual(set(stats[0]), {"version", "started", "now", "jobs", "in_flight", "dht"})
         self.clock.pump([1.0] * 5)
         self.assertEqual(
             len([1 for event, _, _ in self.events(stream) if event == "stats"]), 3, "nothing changed"

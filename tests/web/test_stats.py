@@ -30,6 +30,11 @@ class StatsTests(WebTestCase):
         self.assertEqual(told["started"][:17], "2026-09-21T14:13:")
         self.assertGreater(told["now"], told["started"])
 
+    def test_the_dht(self) -> None:
+        self.assertIsNone(self.ask("GET", "/api/v1/stats").json["dht"])
+        self.make_site(dht=lambda: {"nodes": 152})
+        self.assertEqual(self.ask("GET", "/api/v1/stats").json["dht"], {"nodes": 152})
+
     def test_health(self) -> None:
         self.store.counts = lambda: fail(StoreLocked("another process has it"))  # type: ignore[method-assign]
         self.make_site(health=lambda: ["The queue stands still."])

@@ -46,9 +46,9 @@ class PageServer(Program):
                 stderr=errors,
             )
 
-    def fresh(self, token: str | None = None) -> str:
-        """An empty daemon; the address of its page."""
-        return f"http://127.0.0.1:{self('fresh', token=token)}/"
+    def fresh(self, token: str | None = None, dht: int | None = None) -> str:
+        """An empty daemon; the address of its page. `dht`: it knows so many nodes."""
+        return f"http://127.0.0.1:{self('fresh', token=token, dht=dht)}/"
 
     def __call__(self, do: str, **more: Any) -> Any:
         self.ask(do, **more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
 from pathlib import Path
@@ -37,16 +37,26 @@ class Outcome:
 
 
 class Command(ProcessProtocol):
-    """A running `python -m ...`. `ended` fires with its `Outcome`; it is killed after `limit` seconds."""
+    """A running `python -m ...`. `ended` fires with its `Outcome`; it is killed after `limit` seconds.
 
-    def __init__(self, reactor: Any, arguments: list[str], limit: float, **spawn: Any) -> None:
+    `env`: variables of its environment beside ours.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        arguments: list[str],
+        limit: float,
+        env: Mapping[str, str] | None = None,
+        **spawn: Any,
+    ) -> None:
         self.reactor = reactor
         self.out = b""
         self.err = b""
         self.ended: Deferred[Outcome] = Deferred()
         self._waiting: list[tuple[Callable[[Command], bool], Deferred[None]]] = []
         self._began = reactor.seconds()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
         self.process = reactor.spawnProcess(
             self, sys.executable, [sys.executable, *arguments], environment, **spawn
         )
@@ -96,7 +106,10 @@ class Command(ProcessProtocol):
 
 
 def start(reactor: Any, *arguments: str, limit: float = 30.0, **spawn: Any) -> Command:
-    """`functorrent ARGUMENTS`, running."""
+    """`functorrent ARGUMENTS`, running. A fetch that names no DHT nodes has no DHT: the world's is no place
+    for tests."""
+    if arguments[:1] == ("fetch",) and not any(each.startswith("--dht") for each in arguments):
+        arguments = (*arguments, "--no-dht")
     return Command(reactor, ["-m", "functorrent", *arguments], limit, **spawn)
 
 

@@ -57,13 +57,17 @@ class Steering(LineOnlyReceiver):
 
     # -- what a test may ask for ----------------------------------------------------------------
 
-    def do_fresh(self, token: str | None = None) -> int:
-        """An empty store behind a site of its own, from now on; the one before is gone. Its port."""
+    def do_fresh(self, token: str | None = None, dht: int | None = None) -> int:
+        """An empty store behind a site of its own, from now on; the one before is gone. Its port.
+
+        `dht`: so many nodes are known.
+        """
         if self.port is not None:
             self.do_away()
         self.store = memory_store(Wall())
         self.minutes: list[Mapping[str, Any]] = []
         self.token = token
+        self.dht = None if dht is None else {"nodes": dht}
         self._make_site()
         self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
         self.number: int = self.port.getHost().port
@@ -77,6 +81,7 @@ class Steering(LineOnlyReceiver):
             StoreQueue(self.store),
             "0.1.0",
             token=self.token,
+            dht=lambda: self.dht,
             minutes=lambda: self.minutes,
             pages=(page_routes,),
         )

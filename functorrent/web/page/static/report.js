@@ -1,12 +1,13 @@
 // What was tried, in plain words, and as a table for who wants to know more.
 
+import { dhtNodes } from "./dht.js";
 import { h } from "./dom.js";
 import { clean, count, plural, sentence } from "./text.js";
-import { PEERS, TRACKERS } from "./words.js";
+import { PEERS, SOURCES, TRACKERS } from "./words.js";
 
 const WHY = { waiting: "Why not yet", queued: "The last try", fetching: "The last try" };
 
-/** The section for a job's report; for one that was not tried yet, the trackers of its magnet. */
+/** The section for a job's report; for one that was not tried yet, where it will be looked for. */
 export function report(job) {
   const told = job.report;
   if (!told) {
@@ -20,6 +21,7 @@ export function report(job) {
       ? h("div", { class: "reason" }, h("h3", {}, WHY[job.status] ?? "What went wrong"), h("p", {}, h("bdi", {}, sentence(told.reason))))
       : null,
     trackers(told.trackers ?? []),
+    sources((told.sources ?? []).map(source)),
     peers(told.peers ?? {}),
   );
 }
@@ -55,6 +57,27 @@ function tracker(told) {
     h("bdi", { class: "url", title: url }, url),
     h("span", { class: good ? "good" : "bad" }, TRACKERS[told.status] ?? clean(told.status, 30)),
     numbers.length ? h("span", { class: "quiet" }, h("bdi", {}, numbers.join(", "))) : null,
+  );
+}
+
+/** Where else it is looked for; nothing where there is nothing else. */
+function sources(rows) {
+  return rows.length === 0
+    ? null
+    : [h("h3", {}, "Other sources"), h("ul", { class: "trackers" }, rows)];
+}
+
+function source(told) {
+  return sourceRow(told.source, plural(told.peers, "peer"), told.peers > 0, told.detail && sentence(clean(told.detail, 300)));
+}
+
+function sourceRow(name, number, good, detail) {
+  return h(
+    "li",
+    { "data-source": name },
+    h("bdi", {}, SOURCES[name] ?? clean(name, 60)),
+    h("span", { class: good && "good" }, number),
+    detail ? h("span", { class: "quiet" }, h("bdi", {}, detail)) : null,
   );
 }
 
@@ -109,5 +132,6 @@ function untried(magnet) {
     hosts.size
       ? h("ul", { class: "trackers" }, [...hosts].map((host) => h("li", {}, h("bdi", { class: "url" }, clean(host, 300)))))
       : h("p", { class: "quiet" }, "The magnet names none."),
+    dhtNodes() === null ? null : sources([sourceRow("dht", `${plural(dhtNodes(), "node")} known`, dhtNodes() > 0)]),
   );
 }

@@ -2,6 +2,7 @@
 
 import { stats } from "./api.js";
 import { drawChart } from "./chart.js";
+import { showDht } from "./dht.js";
 import { byId, setText } from "./dom.js";
 import { count, plural } from "./text.js";
 import { serverNow } from "./times.js";
@@ -22,6 +23,7 @@ export function totals(counted) {
   function take(told) {
     serverNow(told.now);
     counted(told.jobs);
+    showDht(told.dht);
     if (told.minutes) {
       drawChart(told.minutes);
     }

@@ -32,6 +32,14 @@ export const PEERS = {
   cancelled: ["was not needed any more", "were not needed any more"],
 };
 
+/** Where peers come from, beside trackers. */
+export const SOURCES = {
+  dht: "DHT",
+  lsd: "Local network",
+  pex: "Peer exchange",
+  "web sources": "The web",
+};
+
 /** What a tracker did. */
 export const TRACKERS = {
   ok: "Answered",
