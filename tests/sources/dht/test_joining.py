@@ -221,6 +221,22 @@ class JoiningTests(SynchronousTestCase):
         self.go(5)
         self.assertGreater(reports[0].answered, 8)
 
+    def test_a_network_that_begins_all_at_once(self) -> None:
+        """Nobody knows anybody but the first one, and that one nobody at all."""
+        net = self.net
+        net.add().start()
+        for _ in range(30):
+            net.add([net.ours[0].address]).start()
+            self.go(0.02)
+        self.go(60)
+        sizes = sorted(len(node.tables[0] or ()) for node in net.ours)
+        self.assertGreaterEqual(sizes[0], 8)
+        for holder in net.ours[:10]:
+            infohash = net.random.randbytes(20)
+            net.get_peers(holder, infohash, 7777)
+            _, found = net.get_peers(net.ours[-1], infohash)
+            self.assertEqual([each.host for each in found], [info(holder).address.host])
+
     def test_a_hundred_nodes_join_one_by_one_and_know_enough(self) -> None:
         net = self.net
         net.add(comply=False).start()
