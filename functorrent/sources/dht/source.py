@@ -209,7 +209,7 @@ class DhtSource:
         node = self._node
         if node is None:
             self.start()
-            if magnet.trackers:
+            if magnet.trackers or magnet.peers:
                 self._early[waiter] = infohash
                 return waiter.deferred
             node = self.node
