@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from itertools import islice
 
 from functorrent.sources.dht.bucket import AGAIN, BAD, BELIEVED_FOR, GOOD_FOR, SPARES, Bucket, Entry, K
 from functorrent.sources.dht.ids import ID_BITS
@@ -47,6 +46,8 @@ class RoutingTable:
         self._buckets: dict[int, Bucket] = {}
         self._by_id: dict[bytes, Entry] = {}
         self._by_who: dict[str, Entry] = {}
+        #: The bucket that gave a candidate last.
+        self._turn = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -158,13 +159,20 @@ class RoutingTable:
         return [entry.node for entry in due]
 
     def candidates(self, count: int = K) -> list[NodeInfo]:
-        """Nodes that were named and should be pinged, the nearest to our id first, at most `count`. Each
-        is given once."""
+        """Nodes that were named and should be pinged, at most `count`. Each is given once.
+
+        Each bucket has its turn, as anybody can fill some of them with names: queries come with any
+        source address one likes to write there.
+        """
         found: list[NodeInfo] = []
-        for depth in sorted(self._buckets, reverse=True):
-            waiting = self._buckets[depth].candidates
-            for group in list(islice(waiting, count - len(found))):
-                found.append(waiting.pop(group))
+        waiting = [depth for depth in sorted(self._buckets, reverse=True) if self._buckets[depth].candidates]
+        while waiting and len(found) < count:
+            depth = next((each for each in waiting if each < self._turn), waiting[0])
+            candidates = self._buckets[depth].candidates
+            found.append(candidates.pop(next(iter(candidates))))
+            self._turn = depth
+            if not candidates:
+                waiting.remove(depth)
         return found
 
     def stale(self, now: float) -> list[bytes]:

@@ -14,6 +14,7 @@ from functorrent.sources.dht.node import DhtNode
 from functorrent.sources.dht.report import NOTHING, LookupReport
 from functorrent.sources.dht.saved import SavedTable
 from functorrent.sources.dht.settings import DhtSettings
+from functorrent.sources.dht.table import RoutingTable
 from functorrent.wire.krpc import NodeInfo
 from tests.sources.dht.network import PORT, Literals, Network, info
 
@@ -68,7 +69,7 @@ class JoiningTests(SynchronousTestCase):
         self.assertEqual(reports, [])
         self.assertTrue(self.net.sent)
         self.go(3)
-        self.assertEqual([(each.asked, each.answered) for each in reports], [(1, 0)])
+        self.assertEqual([(each.asked, each.answered) for each in reports], [(2, 0)])
 
     def test_a_name_server_that_does_not_answer_is_waited_for_as_long(self) -> None:
         net = self.net
@@ -90,6 +91,47 @@ class JoiningTests(SynchronousTestCase):
         reports = self._get(node)
         self.go(0.2)
         self.assertEqual([each.answered for each in reports], [0])
+
+    def test_ipv6_that_leads_nowhere_takes_nothing_from_ipv4(self) -> None:
+        """Others name nodes of IPv6, too; they cannot be sent to, or never answer."""
+        for refusal in ("no route", None):
+            net = Network()
+            self.addCleanup(net.stop)
+            sent: list[bool] = []
+            host = net.host()
+
+            def send(
+                data: bytes,
+                target: tuple[str, int],
+                *,
+                net: Network = net,
+                host: str = host,
+                sent: list[bool] = sent,
+                refusal: str | None = refusal,
+            ) -> str | None:
+                sent.append(":" in target[0])
+                if ":" in target[0]:
+                    return refusal
+                net.send((host, PORT), data, target)
+                return None
+
+            net.grow(60)
+            for node in net.ours:
+                six = node._core.tables[True] = RoutingTable(info(node).id, 6)
+                for number in range(40):
+                    other = NodeInfo(net.random.randbytes(20), PeerAddress(f"2600:{number + 1:x}::1", 1))
+                    six.answered(other, 0.0)
+            settings = DhtSettings(bootstrap=((net.ours[0].address.host, PORT),), trusted=True)
+            node = DhtNode(net.clock, send, settings, Literals())
+            net.attach(node, PeerAddress(host, PORT))
+            net.ours.append(node)
+            node.start()
+            net.clock.run(30)
+            sent.clear()
+            for _ in range(20):
+                report, _ = net.get_peers(node, net.random.randbytes(20))
+                self.assertGreater(report.answered, 8)
+            self.assertLess(sum(sent), len(sent) / 10)
 
     def test_the_first_lookup_asks_the_hosts_directly(self) -> None:
         net = self.net
@@ -178,6 +220,34 @@ class JoiningTests(SynchronousTestCase):
         reports = self._get(node)
         self.go(5)
         self.assertGreater(reports[0].answered, 8)
+
+    def test_lost_datagrams_leave_no_islands(self) -> None:
+        """Each joins by a node that may have been cut off itself."""
+        net = Network(seed=5, loss=0.1)
+        self.addCleanup(net.stop)
+        net.add().start()
+        for _ in range(79):
+            net.add([net.random.choice(net.ours).address]).start()
+            net.clock.run(net.clock.seconds() + 0.3)
+        net.clock.run(net.clock.seconds() + 120)
+        sizes = sorted(len(node.tables[0] or ()) for node in net.ours)
+        self.assertGreaterEqual(sizes[0], 8)
+
+    def test_a_network_that_begins_all_at_once(self) -> None:
+        """Nobody knows anybody but the first one, and that one nobody at all."""
+        net = self.net
+        net.add().start()
+        for _ in range(30):
+            net.add([net.ours[0].address]).start()
+            self.go(0.02)
+        self.go(60)
+        sizes = sorted(len(node.tables[0] or ()) for node in net.ours)
+        self.assertGreaterEqual(sizes[0], 8)
+        for holder in net.ours[:10]:
+            infohash = net.random.randbytes(20)
+            net.get_peers(holder, infohash, 7777)
+            _, found = net.get_peers(net.ours[-1], infohash)
+            self.assertEqual([each.host for each in found], [info(holder).address.host])
 
     def test_a_hundred_nodes_join_one_by_one_and_know_enough(self) -> None:
         net = self.net

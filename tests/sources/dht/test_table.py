@@ -345,6 +345,19 @@ class Candidates(Table):
         self.assertEqual(len(found), SPARES)
         self.assertIn(node(1), found)
 
+    def test_each_bucket_has_its_turn(self) -> None:
+        """Who fills a hundred buckets with names does not keep the others' waiting."""
+        for depth in range(50, 150):
+            for number in range(1, SPARES + 1):
+                self.table.heard(node(number, depth), 0.0)
+        self.table.heard(node(20, depth=2), 0.0)
+        self.table.heard(node(21, depth=3), 0.0)
+        taken = [each for _ in range(13) for each in self.table.candidates(8)]
+        self.assertIn(node(20, depth=2), taken)
+        self.assertIn(node(21, depth=3), taken)
+        rest = self.table.candidates(10_000)
+        self.assertEqual(len(set(taken) | set(rest)), 100 * SPARES + 2)
+
     def test_nobody_is_pinged_for_a_bucket_that_is_full(self) -> None:
         """... of good nodes: of 1,000 names none is worth a packet."""
         self.fill()
