@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from socket import AF_INET6, inet_aton, inet_ntop, inet_pton
+from socket import AF_INET6, inet_aton, inet_ntoa, inet_ntop, inet_pton
 from struct import Struct
 
 from functorrent.errors import LocalProtocolError
@@ -13,16 +13,14 @@ V6_LENGTH = 18
 
 #: What PeerAddress(...) comes to, without a call of Python for each of a thousand peers.
 _new = tuple.__new__
-_V4 = Struct("!BBBBH")
+_V4 = Struct("!4sH")
 _V6 = Struct("!16sH")
 
 
 def parse_v4(data: bytes) -> list[PeerAddress]:
     """The IPv4 peers in `data`, 6 bytes each, as sent (port 0 too); stray bytes at the end dropped."""
     whole = len(data) - len(data) % V4_LENGTH
-    return [
-        _new(PeerAddress, (f"{a}.{b}.{c}.{d}", port)) for a, b, c, d, port in _V4.iter_unpack(data[:whole])
-    ]
+    return [_new(PeerAddress, (inet_ntoa(host), port)) for host, port in _V4.iter_unpack(data[:whole])]
 
 
 def parse_v6(data: bytes) -> list[PeerAddress]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from socket import AF_INET6, inet_ntop
+from socket import AF_INET6, inet_ntoa, inet_ntop
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -51,9 +51,9 @@ _MAX_VERSION = 16
 _MAX_METHOD = 32
 _MAX_WORDS = 200
 
-_NODE4 = Struct("!20s4BH")
+_NODE4 = Struct("!20s4sH")
 _NODE6 = Struct("!20s16sH")
-_V4 = Struct("!4BH")
+_V4 = Struct("!4sH")
 _V6 = Struct("!16sH")
 #: What NamedTuples come to, without a call of Python for each.
 _new = tuple.__new__
@@ -123,7 +123,8 @@ Message = Query | Response | Error
 #: ping, find_node and get_peers as nearly all clients send them. Every string has its length in front of
 #: it here as in bencode, so what matches has no second reading.
 _COMMON = re.compile(
-    rb"d1:ad2:id20:(.{20})"
+    # libtorrent's bs says that it begins: nobody need put it into a table.
+    rb"d1:ad(?:2:bsi1e)?2:id20:(.{20})"
     rb"(?:(6:target|9:info_hash)20:(.{20}))?"
     rb"(?:4:wantl((?:2:n[46]){1,2})e)?"
     rb"e1:q(4:ping|9:find_node|9:get_peers)"
@@ -284,8 +285,8 @@ def _address(value: Any) -> PeerAddress | None:
     if type(value) is not bytes:
         return None
     if len(value) == V4_LENGTH:
-        a, b, c, d, port = _V4.unpack(value)
-        return _new(PeerAddress, (f"{a}.{b}.{c}.{d}", port)) if port else None
+        host, port = _V4.unpack(value)
+        return _new(PeerAddress, (inet_ntoa(host), port)) if port else None
     if len(value) == V6_LENGTH:
         host, port = _V6.unpack(value)
         return _new(PeerAddress, (inet_ntop(AF_INET6, host), port)) if port else None
@@ -293,8 +294,7 @@ def _address(value: Any) -> PeerAddress | None:
 
 
 def _values(values: list[Any]) -> tuple[PeerAddress, ...]:
-    found = [_address(value) for value in values[:_MAX_VALUES]]
-    return tuple([peer for peer in found if peer is not None])
+    return tuple([peer for value in values[:_MAX_VALUES] if (peer := _address(value)) is not None])
 
 
 def parse_nodes(data: bytes, most: int = _MAX_NODES) -> tuple[NodeInfo, ...]:
@@ -303,8 +303,8 @@ def parse_nodes(data: bytes, most: int = _MAX_NODES) -> tuple[NodeInfo, ...]:
     data = data[: min(len(data) // NODE4_LENGTH, most) * NODE4_LENGTH]
     return tuple(
         [
-            _new(NodeInfo, (node_id, _new(PeerAddress, (f"{a}.{b}.{c}.{d}", port))))
-            for node_id, a, b, c, d, port in _NODE4.iter_unpack(data)
+            _new(NodeInfo, (node_id, _new(PeerAddress, (inet_ntoa(host), port))))
+            for node_id, host, port in _NODE4.iter_unpack(data)
             if port
         ]
     )

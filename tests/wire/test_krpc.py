@@ -512,6 +512,7 @@ class ShortCut(SynchronousTestCase):
         st.fixed_dictionaries(
             {},
             optional={
+                "bs": st.integers(0, 1),
                 "target": ids | st.binary(max_size=20),
                 "info_hash": ids,
                 "want": st.lists(st.sampled_from([b"n4", b"n6", b"n5"]), max_size=3),
@@ -549,6 +550,52 @@ class ShortCut(SynchronousTestCase):
     def test_broken_ones(self, noise: bytes, at: int, gone: int) -> None:
         good = encode_get_peers(b"aa", A, B, want=("n4",), read_only=True)
         self.same(good[:at] + noise + good[at + gone :])
+
+
+class InTheWild(SynchronousTestCase):
+    """Packets of real programs, as they came."""
+
+    LT = b']\xee\xe3\xce\xb5\xd4U"^\xaf`@V\xefD\x8e\x8d*N!'
+    JS = b"\xadB\x11k \xc5\xf5,\xd1\xdd\xca\x1c/\xb7\xe2\xbd\xe9\x95\x8dq"
+
+    def test_libtorrent(self) -> None:
+        """2.1.1: its bootstrap, and its answer over IPv4, with a port of its own making."""
+        target = b']\xee\xe3\xce\xb5\xd4U"^\xaf`@\xa7(C\xb6o\x84Dd'
+        data = (
+            b"d1:ad2:bsi1e2:id20:" + self.LT + b"9:info_hash20:" + target + b"e1:q9:get_peers1:t2:\\F"
+            b"1:v4:LT\x02\x111:y1:qe"
+        )
+        self.assertEqual(
+            decode_krpc(data), Query(b"\\F", "get_peers", self.LT, target, version=b"LT\x02\x11")
+        )
+        self.assertIsNotNone(krpc._COMMON.fullmatch(data))
+        data = (
+            b"d2:ip6:\x7f\x00\x00\x01\xe4\xf91:rd2:id20:" + self.LT + b"5:nodes0:1:pi58617e"
+            b"5:token4:\x05\x06\xe1\x89e1:t2:zz1:v4:LT\x02\x111:y1:re"
+        )
+        self.assertEqual(
+            decode_krpc(data),
+            Response(
+                b"zz",
+                self.LT,
+                token=b"\x05\x06\xe1\x89",
+                external=PeerAddress("127.0.0.1", 58617),
+                version=b"LT\x02\x11",
+            ),
+        )
+
+    def test_bittorrent_dht(self) -> None:
+        """Of npm: no version, tokens of 20 bytes."""
+        data = b"d1:ad2:id20:" + self.JS + b"6:target20:" + self.JS + b"e1:q9:find_node1:t2:\x00\x011:y1:qe"
+        self.assertEqual(decode_krpc(data), Query(b"\x00\x01", "find_node", self.JS, self.JS))
+        self.assertIsNotNone(krpc._COMMON.fullmatch(data))
+        token = b"\xfeb_\t\xcc\xfe\x9f\x96\x01m+D\x02\x13\xe8\xe7\xab\x03+\xff"
+        data = (
+            b"d1:rd2:id20:" + self.JS + b"5:nodes26:" + b"\x01" * 20 + b"\x7f\x00\x00\x01\xe4\xf9"
+            b"5:token20:" + token + b"e1:t2:zz1:y1:re"
+        )
+        node = NodeInfo(b"\x01" * 20, PeerAddress("127.0.0.1", 58617))
+        self.assertEqual(decode_krpc(data), Response(b"zz", self.JS, (node,), token=token))
 
 
 class Values(SynchronousTestCase):

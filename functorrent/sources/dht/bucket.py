@@ -113,13 +113,16 @@ class Bucket:
 
     def could_use(self, node: NodeInfo, group: str, now: float) -> bool:
         """Whether a node that was named might come in if it answered."""
-        if any(each.group == group and each.failures < BAD for each in self.nodes):
-            return False
-        if len(self.nodes) < K or any(each.failures or each.due <= now for each in self.nodes):
-            return True
-        if all(each.complies for each in self.nodes):
-            return False
-        return complies(node.id, node.address.host)
+        room, all_comply = len(self.nodes) < K, True
+        # One loop: it runs for every query that a stranger sends us.
+        for each in self.nodes:
+            if each.group == group and each.failures < BAD:
+                return False
+            if each.failures or each.due <= now:
+                room = True
+            elif not each.complies:
+                all_comply = False
+        return room or (not all_comply and complies(node.id, node.address.host))
 
     def spare(self, entry: Entry) -> None:
         """Keep a node that has answered, and found no place."""

@@ -22,6 +22,7 @@ from functorrent.interfaces import PeerAddress
 from functorrent.limits import Limits
 from functorrent.rates import Turns
 from functorrent.sources.dht.stats import DhtStats
+from functorrent.sources.dht.ways import Ways
 from functorrent.wire.krpc import Error, Response
 
 #: Bytes of a transaction id, and how many are drawn of the system's randomness at once.
@@ -126,6 +127,7 @@ class Calls:
         self._heard = heard
         self._silent = silent
         self.round_trips = RoundTrips(limits)
+        self._ways = Ways()
         #: Who waits to ask, in turn.
         self.turns = Turns(clock, rate, max(1.0, min(limits.dht_burst, rate)))
         self._open: dict[bytes, Call] = {}
@@ -162,6 +164,10 @@ class Calls:
         # A sum of many parts of a second may miss a whole one by a rounding error.
         return pause if pause > 1e-6 else 0.0
 
+    def open(self, v6: bool) -> bool:
+        """Whether a family leads anywhere."""
+        return self._ways.open(v6, float(self._clock.seconds()))
+
     def ask(self, call: Call, encode: Callable[[bytes], bytes]) -> None:
         """Send a query; `encode` makes the datagram with the transaction id (bytes of 4).
 
@@ -173,10 +179,13 @@ class Calls:
         call.sent = now
         self._open[transaction] = call
         self._stats.queries_sent += 1
+        v6 = ":" in call.address.host
         if self._stopped or self._send(encode(transaction), call.address) is not None:
+            self._ways.refused(v6, now)
             self._unsent.append(call)
             self._wake(now + _GRAIN)
             return
+        self._ways.sent(v6)
         self._fresh.append(call)
         if self._timer is None:
             self._wake(now + self.round_trips.stall)
@@ -214,7 +223,9 @@ class Calls:
             return
         del self._open[answer.transaction]
         state, call.state = call.state, OVER
-        self.round_trips.measured(float(self._clock.seconds()) - call.sent)
+        now = float(self._clock.seconds())
+        self.round_trips.measured(now - call.sent)
+        self._ways.answered(":" in call.address.host, now)
         caller = call.caller
         if isinstance(answer, Error):
             self._stats.errors += 1
@@ -286,6 +297,7 @@ class Calls:
     def _lose(self, call: Call) -> None:
         call.state = LOST
         self._stats.timeouts += 1
+        self._ways.lost(":" in call.address.host, float(self._clock.seconds()))
         self._silent(call)
         if call.caller is not None:
             call.caller.lost(call)

@@ -45,7 +45,7 @@ class DhtCore:
     def want(self, v6: bool) -> tuple[str, ...]:
         """Of which families nodes are asked for: of the other one too, while we know few of it."""
         other = self.tables.get(not v6)
-        if other is not None and len(other) < _FEW:
+        if other is not None and len(other) < _FEW and self.calls.open(not v6):
             return ("n4", "n6")
         return ()
 

@@ -67,7 +67,9 @@ def _bound(host: str, salt: int) -> int:
     return _crc32c(masked.to_bytes(4, "big"))
 
 
+@lru_cache(maxsize=1)
 def _table() -> tuple[int, ...]:
+    # Made at first use: a command that fetches one magnet from a tracker has none.
     table = []
     for value in range(256):
         for _ in range(8):
@@ -76,14 +78,12 @@ def _table() -> tuple[int, ...]:
     return tuple(table)
 
 
-_CRC32C = _table()
-
-
 def _crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli, RFC 3720), which neither zlib nor binascii has."""
+    table = _table()
     crc = 0xFFFFFFFF
     for byte in data:
-        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
     return crc ^ 0xFFFFFFFF
 
 

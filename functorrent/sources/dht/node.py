@@ -189,6 +189,8 @@ class DhtNode:
         if not complies(core.ids[v6], host):
             core.ids[v6] = own_id = id_for(host)
             core.tables[v6] = core.tables[v6].moved(own_id, now)
+            # We have other neighbours now, who do not know us yet.
+            self._upkeep.look_for(v6, own_id)
 
     def heard_node(self, address: PeerAddress) -> None:
         """A stranger says that there is a node; it is pinged, if that is allowed."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 
 from functorrent.errors import BencodeError, OutputError
 from functorrent.limits import DEFAULT_LIMITS
@@ -28,8 +27,7 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-@dataclass(frozen=True, slots=True)
-class SavedTable:
+class SavedTable(NamedTuple):
     """What outlives a process: our ids (bytes of 20) and nodes that were good, by family.
 
     `time`: when, in whole seconds since the epoch.
@@ -44,8 +42,9 @@ class SavedTable:
 
 def load(path: str) -> SavedTable | None:
     """What `save` wrote to `path`; None where there is nothing that can be used."""
-    data = _read(path, _MOST + 1)
-    if data is None or not data.startswith(_MAGIC) or len(data) > _MOST:
+    # Of one that is larger only a part is read, which is no bencode.
+    data = _read(path, _MOST)
+    if data is None or not data.startswith(_MAGIC):
         return None
     try:
         found: Any = decode(data, depth=2, items=16)

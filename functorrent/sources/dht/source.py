@@ -1,7 +1,8 @@
 """The DHT as a peer source: one node for the process, and its searches as `find`.
 
-The node is made a moment after the start, or when the first magnet without trackers is looked for: its
-modules take some milliseconds to import, in which a fetch from a near tracker may be over.
+The node is made a moment after the start, or when the first magnet is looked for that names neither
+trackers nor peers: its modules take some milliseconds to import, in which a fetch from a near one may be
+over.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ class DhtSource:
         node = self._node
         if node is None:
             self.start()
-            if magnet.trackers:
+            if magnet.trackers or magnet.peers:
                 self._early[waiter] = infohash
                 return waiter.deferred
             node = self.node

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from itertools import islice
 
 from functorrent.sources.dht.bucket import AGAIN, BAD, BELIEVED_FOR, GOOD_FOR, SPARES, Bucket, Entry, K
 from functorrent.sources.dht.ids import ID_BITS
@@ -47,6 +46,8 @@ class RoutingTable:
         self._buckets: dict[int, Bucket] = {}
         self._by_id: dict[bytes, Entry] = {}
         self._by_who: dict[str, Entry] = {}
+        #: The bucket that gave a candidate last.
+        self._turn = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -82,6 +83,7 @@ class RoutingTable:
         if other is not None and other.address == node.address:
             # It has changed its id, as clients do when they start again.
             self._remove(other)
+            self._promote(self._buckets[self._depth(other.number)], now)
         if self._put(bucket, new, now):
             return True
         bucket.spare(new)
@@ -104,7 +106,9 @@ class RoutingTable:
             return
         entry.failure(now)
         if entry.failures >= BAD:
-            self._replace(bucket, entry, now)
+            self._promote(bucket, now)
+            if entry.dead(now) and self._entry(node) is entry:
+                self._remove(entry)
 
     def heard(self, node: NodeInfo, now: float) -> bool:
         """A node was named by another, or has asked us something: it may be there.
@@ -155,13 +159,20 @@ class RoutingTable:
         return [entry.node for entry in due]
 
     def candidates(self, count: int = K) -> list[NodeInfo]:
-        """Nodes that were named and should be pinged, the nearest to our id first, at most `count`. Each
-        is given once."""
+        """Nodes that were named and should be pinged, at most `count`. Each is given once.
+
+        Each bucket has its turn, as anybody can fill some of them with names: queries come with any
+        source address one likes to write there.
+        """
         found: list[NodeInfo] = []
-        for depth in sorted(self._buckets, reverse=True):
-            waiting = self._buckets[depth].candidates
-            for group in list(islice(waiting, count - len(found))):
-                found.append(waiting.pop(group))
+        waiting = [depth for depth in sorted(self._buckets, reverse=True) if self._buckets[depth].candidates]
+        while waiting and len(found) < count:
+            depth = next((each for each in waiting if each < self._turn), waiting[0])
+            candidates = self._buckets[depth].candidates
+            found.append(candidates.pop(next(iter(candidates))))
+            self._turn = depth
+            if not candidates:
+                waiting.remove(depth)
         return found
 
     def stale(self, now: float) -> list[bytes]:
@@ -244,13 +255,10 @@ class RoutingTable:
         del self._by_id[entry.id]
         del self._by_who[entry.who]
 
-    def _replace(self, bucket: Bucket, entry: Entry, now: float) -> None:
-        """A bad node gives its place to a spare; with none it keeps it for a while."""
+    def _promote(self, bucket: Bucket, now: float) -> None:
+        """Spares come in where there is a place, or a bad node to give up its own."""
         for spare in bucket.best_spares():
-            if self._put(bucket, spare, now):
-                return
-        if entry.dead(now):
-            self._remove(entry)
+            self._put(bucket, spare, now)
 
     def _closest(self, target: bytes, count: int, *, failures: int = 0) -> list[Entry]:
         number = int.from_bytes(target, "big")

@@ -79,6 +79,10 @@ class Upkeep:
             self._saved = now
             self.save()
 
+    def look_for(self, v6: bool, target: bytes) -> None:
+        """Look for the nodes closest to `target` some time soon."""
+        self._targets.insert(0, (v6, target))
+
     # -- buckets -------------------------------------------------------------------------------
 
     def _refresh(self) -> None:

@@ -138,9 +138,13 @@ class Walk:
 
     def go_on(self) -> None:
         """Ask as many as may be asked, or end."""
-        lookup, turns = self.lookup, self._core.calls.turns
+        lookup, calls = self.lookup, self._core.calls
         while not self.over and lookup.ready:
-            if not turns.take(self):
+            if not calls.open(self.v6):
+                if not lookup.waiting:
+                    self._end()
+                return
+            if not calls.turns.take(self):
                 return
             self._ask()
         if self.over or self._paused or not lookup.finished:

@@ -26,8 +26,31 @@ VECTORS = [
 ]
 
 
+def bound_as_in_the_bep(host: str, salt: int) -> int:
+    """The first 21 bits that BEP 42's own example code comes to, byte by byte and bit by bit."""
+    packed = ipaddress.ip_address(host).packed
+    masks = (3, 15, 63, 255) if len(packed) == 4 else (1, 3, 7, 15, 31, 63, 127, 255)
+    octets = [octet & mask for octet, mask in zip(packed, masks, strict=False)]
+    octets[0] |= (salt & 7) << 5
+    crc = 0xFFFFFFFF
+    for octet in octets:
+        for bit in range(8):
+            odd = (crc ^ octet >> bit) & 1
+            crc = crc >> 1 ^ (0x82F63B78 if odd else 0)
+    return (crc ^ 0xFFFFFFFF) >> 11
+
+
 class Bound(SynchronousTestCase):
     """BEP 42: ids and addresses."""
+
+    @quick
+    @given(st.integers(0x01000000, 0xDFFFFFFF), st.integers(0, 2**125 - 1))
+    def test_as_the_example_code(self, four: int, six: int) -> None:
+        for host in (str(ipaddress.IPv4Address(four)), str(ipaddress.IPv6Address(1 << 125 | six))):
+            node_id = id_for(host)
+            if not complies(bytes(20), host) or not complies(b"\xff" * 20, host):
+                expected = bound_as_in_the_bep(host, node_id[19])
+                self.assertEqual(int.from_bytes(node_id[:3], "big") >> 3, expected, host)
 
     def test_crc32c(self) -> None:
         """The check value of CRC-32C, and a vector of RFC 3720 (B.4)."""
@@ -147,6 +170,17 @@ class Votes(SynchronousTestCase):
         for host in ("127.0.0.1", "192.168.1.4", "224.0.0.1", "0.0.0.0", "fe80::1"):
             self.cast(10, host)
         self.assertIsNone(self.votes.host)
+
+    def test_the_newest_votes_count(self) -> None:
+        """Who votes again is as new as anybody: it is another's vote that is forgotten."""
+        self.cast(21, self.OURS)
+        self.cast(19, "1.2.3.4", 100)
+        self.cast(20, self.OURS)
+        # 19 of the new ones, 20 that came after them and one that is the oldest now.
+        self.assertEqual(self.cast(2, "1.2.3.4", 200), [False, False])
+        self.assertEqual(self.votes.host, self.OURS)
+        self.assertIn("8.0.1", self.votes._votes)
+        self.assertNotIn("8.20.1", self.votes._votes)
 
     def test_bounded(self) -> None:
         self.cast(250, self.OURS)

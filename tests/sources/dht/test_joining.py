@@ -14,6 +14,7 @@ from functorrent.sources.dht.node import DhtNode
 from functorrent.sources.dht.report import NOTHING, LookupReport
 from functorrent.sources.dht.saved import SavedTable
 from functorrent.sources.dht.settings import DhtSettings
+from functorrent.sources.dht.table import RoutingTable
 from functorrent.wire.krpc import NodeInfo
 from tests.sources.dht.network import PORT, Literals, Network, info
 
@@ -90,6 +91,47 @@ class JoiningTests(SynchronousTestCase):
         reports = self._get(node)
         self.go(0.2)
         self.assertEqual([each.answered for each in reports], [0])
+
+    def test_ipv6_that_leads_nowhere_takes_nothing_from_ipv4(self) -> None:
+        """Others name nodes of IPv6, too; they cannot be sent to, or never answer."""
+        for refusal in ("no route", None):
+            net = Network()
+            self.addCleanup(net.stop)
+            sent: list[bool] = []
+            host = net.host()
+
+            def send(
+                data: bytes,
+                target: tuple[str, int],
+                *,
+                net: Network = net,
+                host: str = host,
+                sent: list[bool] = sent,
+                refusal: str | None = refusal,
+            ) -> str | None:
+                sent.append(":" in target[0])
+                if ":" in target[0]:
+                    return refusal
+                net.send((host, PORT), data, target)
+                return None
+
+            net.grow(60)
+            for node in net.ours:
+                six = node._core.tables[True] = RoutingTable(info(node).id, 6)
+                for number in range(40):
+                    other = NodeInfo(net.random.randbytes(20), PeerAddress(f"2600:{number + 1:x}::1", 1))
+                    six.answered(other, 0.0)
+            settings = DhtSettings(bootstrap=((net.ours[0].address.host, PORT),), trusted=True)
+            node = DhtNode(net.clock, send, settings, Literals())
+            net.attach(node, PeerAddress(host, PORT))
+            net.ours.append(node)
+            node.start()
+            net.clock.run(30)
+            sent.clear()
+            for _ in range(20):
+                report, _ = net.get_peers(node, net.random.randbytes(20))
+                self.assertGreater(report.answered, 8)
+            self.assertLess(sum(sent), len(sent) / 10)
 
     def test_the_first_lookup_asks_the_hosts_directly(self) -> None:
         net = self.net

@@ -20,7 +20,7 @@ from tests.sources.dht.hostile import (
 )
 from tests.sources.dht.network import Network, info
 
-LOOKUPS = 12
+LOOKUPS = 8
 
 
 class NetworkTests(SynchronousTestCase):

@@ -165,6 +165,13 @@ class Saved(SynchronousTestCase):
             self.refused()
             self.assertEqual(self.read(), data)
 
+    def test_what_a_crash_leaves_is_replaced(self) -> None:
+        """Empty, or of the right length and full of zeros."""
+        for data in (b"", bytes(5000)):
+            self.write(data)
+            save(self.path, TABLE)
+            self.assertEqual(load(self.path), TABLE)
+
     def test_ours_of_another_version_is_replaced(self) -> None:
         self.write(encode({"format": b"functorrent DHT table 9", "what": [b"ever"]}))
         self.assertIsNone(load(self.path))

@@ -114,6 +114,23 @@ class Storage(SynchronousTestCase):
         self.assertTrue(self.storage.announce(bytes(20), peer(1, 1), 1.0))
         self.assertEqual(len(self.storage), most + 1)
 
+    def test_an_announce_clears_what_is_old(self) -> None:
+        """Of an infohash that somebody announces all the time, too."""
+        for minute in range(0, 300, 10):
+            self.storage.announce(A, peer(minute), 60.0 * minute)
+        self.assertEqual(len(self.storage), LIFE / 600)
+
+    def test_full_of_everything(self) -> None:
+        """So many peers in all: the infohash goes that was announced longest ago."""
+        storage = PeerStorage(replace(SMALL, dht_stored=6))
+        for number in range(4):
+            storage.announce(A, peer(number), 0.0)
+        for number in range(2):
+            storage.announce(B, peer(number), 1.0)
+        storage.announce(C, peer(9), 2.0)
+        self.assertEqual((len(storage), storage.infohashes), (3, 2))
+        self.assertEqual(storage.sample(A, 4, 9, 2.0), [])
+
     def test_its_room_comes_back(self) -> None:
         most = DEFAULT_LIMITS.dht_stored_per_place
         for number in range(most):

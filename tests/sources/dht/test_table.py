@@ -180,6 +180,13 @@ class OneOfEach(Table):
         self.assertTrue(self.table.answered(new, 20.0))
         self.assertEqual(list(self.table), [new])
 
+    def test_its_place_goes_to_a_spare(self) -> None:
+        nodes = self.fill()
+        self.table.answered(node(9), 10.0)
+        new = NodeInfo(at(7), nodes[0].address)
+        self.assertTrue(self.table.answered(new, 20.0))
+        self.assertEqual(set(self.table), {*nodes[1:], node(9), new})
+
     def test_an_id_from_elsewhere(self) -> None:
         """Who answers with a known id waits; the known one is pinged, and stays when it answers."""
         known = node(1)
@@ -192,6 +199,13 @@ class OneOfEach(Table):
         self.table.answered(known, 21.0)
         self.assertEqual(list(self.table), [known])
         self.assertEqual(self.table.questionable(22.0), [])
+        # One query that was lost is no reason to believe the other.
+        self.table.failed(known, 22.0)
+        self.assertFalse(self.table.answered(thief, 23.0))
+        self.table.answered(known, 21.0)
+        # What it asks us is no sign of life of the known one's.
+        self.table.heard(thief, 900.0)
+        self.assertEqual(self.table.questionable(921.0), [known])
 
     def test_an_id_that_has_moved(self) -> None:
         """The known one does not answer: then the other is what it says."""
@@ -205,6 +219,7 @@ class OneOfEach(Table):
     def test_one_of_a_24_in_a_bucket(self) -> None:
         near = NodeInfo(at(0, 99), PeerAddress("8.0.1.77", 6881))
         self.table.answered(node(1), 0.0)
+        self.assertFalse(self.table.heard(near, 0.0))
         self.assertFalse(self.table.answered(near, 0.0))
         self.assertFalse(self.table.heard(near, 0.0))
         # In another bucket there may be one, too.
@@ -212,6 +227,14 @@ class OneOfEach(Table):
         self.lose(node(1))
         self.assertNotIn(node(1), self.table)
         self.assertIn(near, self.table)
+
+    def test_a_bad_neighbour_gives_way_and_nobody_else(self) -> None:
+        nodes = self.fill()
+        self.lose(nodes[0])
+        self.lose(nodes[1], BAD + 1)
+        near = NodeInfo(at(0, 99), PeerAddress("8.0.1.77", 6881))
+        self.assertTrue(self.table.answered(near, 1010.0))
+        self.assertEqual(set(self.table), {*nodes[1:], near})
 
     def test_one_of_a_64_in_the_table(self) -> None:
         table = RoutingTable(OWN, 6)
@@ -321,6 +344,19 @@ class Candidates(Table):
         found = self.table.candidates(1000)
         self.assertEqual(len(found), SPARES)
         self.assertIn(node(1), found)
+
+    def test_each_bucket_has_its_turn(self) -> None:
+        """Who fills a hundred buckets with names does not keep the others' waiting."""
+        for depth in range(50, 150):
+            for number in range(1, SPARES + 1):
+                self.table.heard(node(number, depth), 0.0)
+        self.table.heard(node(20, depth=2), 0.0)
+        self.table.heard(node(21, depth=3), 0.0)
+        taken = [each for _ in range(13) for each in self.table.candidates(8)]
+        self.assertIn(node(20, depth=2), taken)
+        self.assertIn(node(21, depth=3), taken)
+        rest = self.table.candidates(10_000)
+        self.assertEqual(len(set(taken) | set(rest)), 100 * SPARES + 2)
 
     def test_nobody_is_pinged_for_a_bucket_that_is_full(self) -> None:
         """... of good nodes: of 1,000 names none is worth a packet."""
@@ -441,8 +477,20 @@ class Upkeep(Table):
         # All but those of depth 0 are far from it now: eight of them.
         self.assertEqual(len(table), 6 + K)
         self.assertLessEqual(set(table), set(self.table))
+        # Those that were known first; one that fails comes last.
+        self.assertEqual({each for each in table if each.id[0] & 0x80}, set(list(self.table)[:6]))
         self.assertNotIn(node(1), parse_nodes(table.closest_packed(own, 100)))
         self.assertEqual(len(table.questionable(GOOD_FOR + 20, 100)), 14)
+
+    def test_another_id_of_ours_has_room_for_those_that_answer(self) -> None:
+        old = self.fill(depth=1)
+        fresh = [node(20 + number, depth=2) for number in range(K)]
+        for each in fresh:
+            self.table.answered(each, 5.0)
+        for each in old:
+            self.table.failed(each, 10.0)
+        # Both buckets are one, seen from the other half.
+        self.assertEqual(set(self.table.moved(b"\xff" * 20, 20.0)), set(fresh))
 
 
 class Closest(Table):
