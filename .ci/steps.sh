@@ -104,16 +104,11 @@ step_changelog() {
     grep -q '^- ' "$WORK/changelog.md" || ! ls changelog.d/*.*.md >/dev/null 2>&1
 }
 
-# README's test command, on the unit tests alone.
-step_unit() {
-    run_trial "$WORK/venv"
-}
-
 # trial exits 0 when it ran nothing, so its count is looked at, too.
 run_trial() { # VENV
     local folder
     folder=$(mktemp -d "$WORK/trial.XXXXXX")
-    timeout 300 "$1/bin/python" -m twisted.trial --temp-directory "$folder/t" --reporter=text tests \
+    timeout 600 "$1/bin/python" -m twisted.trial --temp-directory "$folder/t" --reporter=text tests \
         2>&1 | tee "$folder/log" | tail -n 60
     ran_enough "$folder/log"
 }
@@ -161,7 +156,7 @@ step_readme() {
     python3 .ci/readme_commands.py README.md >"$WORK/commands.sh"
     while IFS= read -r command; do
         printf '$ %s\n' "$command"
-        (cd "$WORK/clone" && timeout 300 bash -c "$command") >"$WORK/command.log" 2>&1 || {
+        (cd "$WORK/clone" && timeout 600 bash -c "$command") >"$WORK/command.log" 2>&1 || {
             tail -n 60 "$WORK/command.log" >&2
             return 1
         }
@@ -179,14 +174,46 @@ step_minimums() {
     run_trial "$WORK/minimums"
 }
 
-# Everything, real programs included, where a skip is a failure; then branch coverage.
-step_tests() {
-    local status=0
+# Steps that need one core each, side by side; what each printed comes when it has ended.
+step_together() {
+    local name status=0 failed=
+    local names=(readme minimums unit)
+    declare -A running
+    for name in "${names[@]}"; do
+        ("step_$name") >"$WORK/$name.out" 2>&1 </dev/null &
+        running[$name]=$!
+    done
+    for name in "${names[@]}"; do
+        status=0
+        wait "${running[$name]}" || status=$?
+        printf '\n-- %s: %s\n' "$name" "$([ "$status" = 0 ] && echo passed || echo "FAILED ($status)")"
+        cat "$WORK/$name.out"
+        [ "$status" = 0 ] || failed="$failed $name"
+    done
+    [ -z "$failed" ] || { echo "failed:$failed" >&2; return 1; }
+}
+
+# pytest in the developer's environment, where a skip is a failure. LOG ARGUMENT...
+run_pytest() {
+    local log=$1 status=0
+    shift
     FUNCTORRENT_REQUIRE_REAL=1 COVERAGE_FILE="$WORK/coverage" \
-        timeout 1200 "$WORK/venv/bin/coverage" run -m pytest --timeout 180 -p no:cacheprovider --durations 10 \
-        2>&1 | tee "$WORK/pytest.log" || status=$?
-    [ "$status" = 0 ] || return "$status"
-    COVERAGE_FILE="$WORK/coverage" "$WORK/venv/bin/coverage" json --quiet -o "$WORK/coverage.json"
+        timeout 1200 "$WORK/venv/bin/coverage" run --parallel-mode -m pytest --timeout 180 \
+        -p no:cacheprovider --durations 10 "$@" 2>&1 | tee "$log" || status=$?
+    return "$status"
+}
+
+# The unit tests under pytest.
+step_unit() {
+    run_pytest "$WORK/unit.log" tests --ignore tests/integration
+}
+
+# What needs sockets, threads and real programs, with nothing else at work; then branch coverage of both.
+step_integration() {
+    run_pytest "$WORK/pytest.log" tests/integration
+    export COVERAGE_FILE="$WORK/coverage"
+    "$WORK/venv/bin/coverage" combine --quiet
+    "$WORK/venv/bin/coverage" json --quiet -o "$WORK/coverage.json"
     "$WORK/venv/bin/python" .ci/check_coverage.py "$WORK/coverage.json" \
         functorrent/wire=95 functorrent/fetch=95
 }

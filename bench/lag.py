@@ -82,7 +82,8 @@ def started(run: Run, jobs: int, more: list[str]) -> Helper:
     arguments = [
         sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=",
         "--logfile", str(run.folder / "daemon.log"), "metafetch", "--data", str(data), "--allow-local",
-        "--http", f"tcp:{PORT}:interface=127.0.0.1", "--jobs", str(jobs), "--listen", "tcp:26881", *more,
+        "--http", f"tcp:{PORT}:interface=127.0.0.1", "--jobs", str(jobs), "--listen", "tcp:26881",
+        "--no-dht", "--no-lsd", *more,
     ]  # fmt: skip
     helper = Helper(arguments, log=run.folder / "daemon.err")
     for _ in range(300):

@@ -93,7 +93,7 @@ def serving(folder: Path, infos: list[bytes], *changes: str) -> Iterator[Served]
 def run_functorrent(port: int, magnets: Path, output: Path) -> int:
     """How many one `functorrent fetch` of all of them has fetched."""
     command = [sys.executable, "-m", "functorrent", "fetch", "-i", str(magnets), "-o", str(output)]
-    command += ["--allow-local", "--listen", "off", "--quiet", "--timeout", "300"]
+    command += ["--allow-local", "--listen", "off", "--quiet", "--timeout", "300", "--no-dht"]
     subprocess.run(
         command,
         env=environment(),

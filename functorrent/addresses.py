@@ -28,6 +28,9 @@ _LOCAL = tuple(
         "64:ff9b:1::/48",
     )
 )
+_LINK_LOCAL = ipaddress.ip_network("fe80::/10")
+#: The word of `classify` for a link-local address on one of our interfaces.
+SCOPED = "scoped"
 #: What no peer has, though is_global says yes to it, in all versions of Python or in some.
 _RESERVED = tuple(
     ipaddress.ip_network(text)
@@ -61,9 +64,10 @@ def _embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ..
 
 
 def classify(host: str) -> str:
-    """What an IP literal is: ``"global"``, ``"local"``, or words for why it is never allowed.
+    """What an IP literal is: ``"global"``, ``"local"``, ``"scoped"``, or words for why it is never allowed.
 
-    Raises ValueError where `host` is no IP literal.
+    Scoped is a link-local IPv6 address with the interface it is on (``fe80::1%eth0``, RFC 4007), which only
+    this machine can know the name of. Raises ValueError where `host` is no IP literal.
     """
     # A scope may be endless, and what is classified is remembered.
     if len(host) > _LONGEST:
@@ -76,7 +80,7 @@ def _classify(host: str) -> str:
     address: _Address = ipaddress.ip_address(host)
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
-            return "an address with a scope"
+            return SCOPED if address in _LINK_LOCAL else "an address with a scope"
         inner = [_classify(str(each)) for each in _embedded(address)]
         if inner:
             kind = next((kind for kind in inner if kind not in ("global", "local")), None)
@@ -102,13 +106,19 @@ def _classify(host: str) -> str:
 def _identity(host: str) -> _Address | None:
     """The address a literal means, however it is written; None for what is no literal."""
     try:
-        address: _Address = ipaddress.ip_address(host.partition("%")[0])
+        address: _Address = ipaddress.ip_address(split_scope(host)[0])
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)
         return inner[-1] if inner else address
     return address
+
+
+def split_scope(host: str) -> tuple[str, str]:
+    """A literal, and its scope (an interface by name or number): ``("fe80::1", "eth0")``; ``""`` for none."""
+    literal, _, scope = host.partition("%")
+    return literal, scope
 
 
 class AddressGuard:
@@ -131,7 +141,8 @@ class AddressGuard:
     def check_host(self, host: str, *, trusted: bool = False) -> None:
         """Raise AddressNotAllowed unless the IP literal `host` may be reached.
 
-        `trusted`: the user typed it, so local addresses pass.
+        `trusted`: the user typed it, or it spoke to us from our own subnet, so local addresses pass, and
+        those with a scope, too. From anybody else a scope is an attempt to choose our interface.
         """
         try:
             kind = classify(host)
@@ -139,6 +150,10 @@ class AddressGuard:
             raise AddressNotAllowed(host[:_LONGEST], "not an IP address") from None
         if kind == "global" or (kind == "local" and (self.allow_local or trusted)):
             return
+        if kind == SCOPED:
+            if trusted:
+                return
+            raise AddressNotAllowed(host, "an address with a scope")
         if kind == "local":
             raise AddressNotAllowed(host, "a local address, refused without --allow-local")
         raise AddressNotAllowed(host, kind)

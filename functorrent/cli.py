@@ -33,6 +33,14 @@ usage: functorrent fetch [OPTIONS] [MAGNET]...   magnet links or infohashes to .
 """
 
 
+class WallClock:
+    """The time of day, for what outlives the process."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. `arguments`: without the program's name."""
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -38,6 +38,8 @@
     |   |   +-- PeerClosed            it hung up before it was of use
     |   +-- TrackerProtocolError an answer a tracker must not give
     |   +-- MalformedKrpc        a DHT node's datagram that is no message
+
+    |   +-- MalformedLsd         a datagram that is no announce on the local network
     +-- TrackerError             a tracker was of no use; carries ``status``
     |   +-- TrackerFailed        it refused, and said why
     |   +-- TrackerTimedOut      it did not answer
@@ -262,6 +264,10 @@ class MalformedKrpc(RemoteProtocolError):
 
 class DhtSilent(FunctorrentError):
     """A DHT node did not answer in time, or cannot be reached from here."""
+
+
+class MalformedLsd(RemoteProtocolError):
+    """A datagram to the groups of local service discovery that is no announce (BEP 14)."""
 
 
 class TrackerError(FunctorrentError):

@@ -101,8 +101,8 @@ class IPeerHandle(Interface):
         """The peer was of use: its progress deadline starts again."""
 
     def keep_open(seconds: float) -> None:
-        """Do not hang up for lack of metadata for so long (capped). An extension's last word counts;
-        0 takes it back."""
+        """Do not hang up for lack of metadata for so long (capped), while sockets are plenty. An extension's
+        last word counts; 0 takes it back."""
 
     def abort(error: PeerError) -> None:
         """Hang up; the peer is counted by ``error.outcome``."""
@@ -132,8 +132,9 @@ class IPeerExtension(Interface):
 
     name: str = Attribute("Its name in the extended handshake's ``m``, as 'ut_pex'.")
 
-    def connect(peer: IPeerHandle) -> IPeerExtensionSession:
-        """A peer that speaks BEP 10 is there, its handshake done. Returns the session for it."""
+    def connect(peer: IPeerHandle) -> IPeerExtensionSession | None:
+        """A peer that speaks BEP 10 is there, its handshake done. Returns the session for it; None where
+        the extension is of no use with this torrent: then it is not offered to this peer."""
 
 
 # -- metadata exchange -----------------------------------------------------------------------
@@ -216,6 +217,15 @@ class IPeerSink(Interface):
         True where it hashes right: then the fetch is over, and has been told so before this returns.
         False where it does not, or the fetch is over already.
         """
+
+
+class IPeerExchangeSink(IPeerSink):
+    """Takes in the peers that peers name; owned by ut_pex."""
+
+    exhausted: bool = Attribute(
+        "Whether nothing is left but peers without metadata that are kept open: no peer to be tried, no "
+        "source at work. The fetch ends when the last of them is let go."
+    )
 
 
 class IPeerSource(Interface):

@@ -387,5 +387,65 @@ class Limits:
     #: `max_metadata`: piece layers may be as long as the info dictionary, BEP 52).
     web_sources_bytes: int = 128 * MIB
 
+    # -- LSD (BEP 14) ----------------------------------------------------------------------
+    #: An infohash is announced once in so long, and what others announce is believed for twice as long, so
+    #: that one lost datagram costs nothing.
+    lsd_interval: float = 300.0
+    #: Datagrams at once, on each interface, and seconds for each one after that. BEP 14 wants no more than
+    #: one a minute, and several infohashes in one for over 5 torrents. Transmission: one a minute.
+    lsd_burst: int = 5
+    lsd_minute: float = 60.0
+    #: An announce waits so long for others that may go along, and for trackers that may be quicker.
+    lsd_gather: float = 0.1
+    #: Then neighbours have so long to call us before the source is finished: libtorrent does so at once.
+    lsd_wait: float = 2.0
+    #: ... for a magnet that names no trackers: Transmission takes up to 5 s, aria2 10.
+    lsd_wait_alone: float = 11.0
+    #: Datagrams a second that are read at all (2 % of a core for junk); announces a second that are looked
+    #: into, in all and of one address. Transmission takes 10 a second; libtorrent sends up to 3.
+    lsd_reads: float = 2000.0
+    lsd_rate: float = 100.0
+    lsd_rate_each: float = 5.0
+    #: ... and at once: bittorrent-lsd sends one for each torrent when it starts.
+    lsd_burst_in: int = 500
+    lsd_burst_each: int = 100
+    #: Neighbours remembered, and infohashes of each that it announced (5 MB when full).
+    lsd_neighbours: int = 64
+    lsd_infohashes: int = 500
+    #: Peers of one magnet taken; of one address, that can be anybody's on the subnet, so many ports.
+    lsd_peers: int = 50
+    lsd_ports: int = 4
+    #: Magnets listened for at once.
+    lsd_magnets: int = 20_000
+    #: Interfaces used (Linux lets a socket be in 20 groups), and seconds between looks at what we have.
+    lsd_interfaces: int = 16
+    lsd_look: float = 60.0
+
+    # -- extra trackers (a list of the user's) ---------------------------------------------
+    #: Bytes of the list, and trackers of it that are used: public ones have 20 to 150, in 8 KiB.
+    extra_list: int = 1 * MIB
+    extra_trackers: int = 200
+    #: A list at a URL is fetched once in so long (public ones change daily); after a failure sooner.
+    extra_list_life: float = 86_400.0
+    extra_list_retry: float = 3600.0
+    #: A file is looked at once in so long.
+    extra_file_look: float = 60.0
+
+    # -- peer exchange (BEP 11) ------------------------------------------------------------
+    #: Peers without metadata that one fetch keeps open for what they may name.
+    max_pex_kept: int = 4
+    #: A fetch that has nothing else left waits so long for the first message of one that it keeps.
+    #: Measured: aria2 1.36 sends it at once, Transmission 3.00 within 0.5 s, libtorrent 2.1.1 at its next
+    #: tick (1 s) if it sent none to anybody in the last 3 s (its source); webtorrent 2 only after 65 s.
+    pex_wait: float = 4.0
+    #: Peers taken of one connection, those said to be seeds first: four liars to fill `max_hearsay`.
+    #: The BEP has 50 in a message, libtorrent sends 100 in its first.
+    max_pex_peers: int = 50
+    #: ... on one host: nobody's machine is to be knocked at all over because a peer says so.
+    max_pex_ports: int = 4
+    #: Messages of one peer in a minute; who sends more is hung up on, as the BEP allows. The BEP has one
+    #: a minute; libtorrent hangs up at the seventh, webtorrent at the second.
+    max_pex_messages: int = 6
+
 
 DEFAULT_LIMITS = Limits()

@@ -74,7 +74,7 @@ CLOCKS = frozenset(
 )
 CLOCK_PLACES: Mapping[str, frozenset[str]] = {
     # Where a clock is chosen and handed on.
-    "cli": frozenset({"time.monotonic"}),
+    "cli": frozenset({"time.monotonic", "time.time"}),
     "tap": frozenset({"time.monotonic", "time.time"}),
 }
 

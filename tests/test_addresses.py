@@ -109,8 +109,11 @@ NEVER = [
     "ff05::2",
     "ff0e::1",  # multicast of global scope; global to is_global
     "ff1e::1",
-    "fe80::1%eth0",
     "2606:4700:4700::1111%1",
+    "fec0::1%eth0",
+    "ff02::1%eth0",
+    "::1%lo",
+    "::ffff:127.0.0.1%lo",
     "::ffff:0.0.0.0",
     "::ffff:224.0.0.1",
     "::ffff:240.0.0.1",
@@ -123,6 +126,9 @@ NEVER = [
     "64:ff9b::224.0.0.1",
     "64:ff9b::192.0.2.1",
 ]
+
+#: Link-local addresses on one of our own interfaces.
+SCOPED = ["fe80::1%eth0", "fe80::1%4", "FE80::1%wlp2s0", "febf:ffff::1%br-0a.1"]
 
 #: Teredo: 2001:0, the server, flags, port, and the client, the last two with every bit flipped.
 TEREDO_GLOBAL = "2001:0:808:808:0:ffff:f7f7:fbfb"
@@ -180,6 +186,10 @@ class ClassifyTests(SynchronousTestCase):
         """Neither global nor local: the reason stands in words."""
         self.assertEqual([host for host in NEVER if classify(host) in ("global", "local")], [])
 
+    def test_scoped(self) -> None:
+        """A link-local address with its interface is a word of its own; no other address has a scope."""
+        self.assertEqual({host: classify(host) for host in SCOPED}, dict.fromkeys(SCOPED, "scoped"))
+
     def test_teredo(self) -> None:
         """A Teredo address stands for two IPv4 addresses, and both have to be good."""
         self.assertEqual(classify(TEREDO_GLOBAL), "global")
@@ -195,7 +205,7 @@ class ClassifyTests(SynchronousTestCase):
             self.assertEqual(classify(host), "not an address of a host")
         self.assertEqual(classify("255.255.255.255"), "the broadcast address")
         self.assertEqual(classify("::ffff:224.0.0.1"), "a multicast address inside an IPv6 address")
-        self.assertEqual(classify("fe80::1%eth0"), "an address with a scope")
+        self.assertEqual(classify("fec0::1%eth0"), "an address with a scope")
         self.assertEqual(classify("2001:db8::1"), "a reserved address")
 
     def test_no_literal(self) -> None:
@@ -259,6 +269,15 @@ class GuardTests(SynchronousTestCase):
         self.assertEqual([host for host in GLOBAL + LOCAL if not allows(guard, host, trusted=True)], [])
         self.assertEqual([host for host in NEVER + NO_LITERAL if allows(guard, host, trusted=True)], [])
 
+    def test_scope(self) -> None:
+        """A stranger does not choose our interface, --allow-local or not; who spoke to us there may."""
+        for guard in (AddressGuard(), AddressGuard(allow_local=True)):
+            self.assertEqual([host for host in SCOPED if allows(guard, host)], [])
+            self.assertEqual([host for host in SCOPED if not allows(guard, host, trusted=True)], [])
+            error = self.assertRaises(AddressNotAllowed, guard.check, "fe80::1%eth0", 6881)
+            self.assertEqual(str(error), "fe80::1%eth0 is an address with a scope")
+            self.assertFalse(allows(guard, "fe80::1%eth0", 0, trusted=True))
+
     def test_ports(self) -> None:
         """Port 0 and what is no port never pass, whoever asks."""
         guard = AddressGuard(allow_local=True)
@@ -292,6 +311,7 @@ class GuardTests(SynchronousTestCase):
         guard = AddressGuard(allow_local=True)
         guard.set_own({6881}, frozenset({"fe80::1%eth0", "localhost", "::FFFF:10.0.0.1"}))
         self.assertFalse(allows(guard, "fe80::1", 6881))
+        self.assertFalse(allows(guard, "fe80::1%eth1", 6881, trusted=True))
         self.assertFalse(allows(guard, "10.0.0.1", 6881))
         self.assertTrue(allows(guard, "10.0.0.2", 6881))
 

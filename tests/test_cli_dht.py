@@ -90,7 +90,7 @@ class GetPeersTests(DhtTestCase):
         self.assertEqual(self.screen.out, ["93.184.216.9:1", "[2606:4700::1111]:2"])
         self.assertEqual(
             self.screen.err,
-            ["functorrent: 2 peers; 31 nodes asked, 28 answered; 4 hops, 59 packets, 1.2 s"],
+            ["functorrent: 2 peers; 31 nodes asked, 28 answered; 4 hops, 59 packets, 1.25 s"],
         )
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

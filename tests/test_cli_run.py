@@ -24,6 +24,10 @@ from tests.commands_bed import (
 )
 
 
+def fail_with(error: Exception) -> Any:
+    raise error
+
+
 class RunTests(FolderTestCase):
     def begin(self, *lines: str, jobs: int = 2, as_json: bool = False, **kept: Any) -> None:
         self.clock = Clock()
@@ -66,6 +70,13 @@ class RunTests(FolderTestCase):
         self.begin(magnet(1), magnet(2), "nonsense", there=(1, 2))
         self.successResultOf(self.done)
         self.assertEqual((self.made, self.results.cached, self.results.invalid), (0, 2, 1))
+
+    def test_a_fetcher_that_cannot_be_made(self) -> None:
+        """A file that an option names is not there: it is said, and nothing waits for ever."""
+        self.patch(RunTests, "make", lambda _: fail_with(UsageError("--extra-trackers x: no such file")))
+        self.begin(magnet(1))
+        self.successResultOf(self.done)
+        self.assertEqual(self.run_.fatal, "--extra-trackers x: no such file")
 
     def test_json_has_the_summary(self) -> None:
         self.begin(magnet(1), as_json=True)

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from functorrent.cli import WallClock
 from functorrent.commands.sources import cache_folder, dht_settings, source_makers
+from functorrent.errors import UsageError
 from functorrent.options import COMMAND, DAEMON, OPTIONS, defaults
 from functorrent.sources.dht.settings import BOOTSTRAP, DhtSettings
 from tests.commands_bed import FolderTestCase, magnet
@@ -19,12 +21,22 @@ ROOT = Path(__file__).parent.parent
 class MakerTests(FolderTestCase):
     def names(self, *, lsd: bool = False, folder: str | None = None, **changed: Any) -> list[str]:
         values = {**defaults(COMMAND), **{name.replace("_", "-"): value for name, value in changed.items()}}
-        return [maker.name for maker in source_makers(values, folder, lsd=lsd)]
+        return [maker.name for maker in source_makers(values, folder, WallClock(), lsd=lsd)]
 
     def test_each_has_its_option(self) -> None:
         self.assertEqual(self.names(), ["dht"])
         self.assertEqual(self.names(no_dht=True), [])
-        self.assertEqual(self.names(web_sources=True), ["dht", "web sources"])
+        self.assertEqual(self.names(lsd=True), ["dht", "lsd"])
+        folder = self.folder()
+        trackers = os.path.join(folder, "trackers.txt")
+        Path(trackers).write_text("udp://t.example:1\n")
+        everything = self.names(lsd=True, web_sources=True, extra_trackers=trackers, folder=folder)
+        self.assertEqual(everything, ["dht", "lsd", "web sources", "extra trackers"])
+
+    def test_a_list_that_cannot_be_read(self) -> None:
+        missing = os.path.join(self.folder(), "missing.txt")
+        error = self.assertRaises(UsageError, self.names, extra_trackers=missing)
+        self.assertIn(f"--extra-trackers {missing}", str(error))
 
     def test_the_dht_is_as_the_options_say(self) -> None:
         values = defaults(DAEMON)
@@ -51,7 +63,7 @@ class MakerTests(FolderTestCase):
             "import sys\n"
             "from functorrent.options import COMMAND, defaults\n"
             "from functorrent.commands.sources import source_makers\n"
-            "source_makers({**defaults(COMMAND), 'no-dht': True}, None, lsd=False)\n"
+            "source_makers({**defaults(COMMAND), 'no-dht': True}, None, None, lsd=False)\n"
             "print([name for name in sys.modules if name.startswith('functorrent.sources')])\n"
         )
         done = subprocess.run(

@@ -254,7 +254,7 @@ class TapTests(ConfigTestCase):
         self.assertEqual((values["http"], values["token-file"]), ("tcp:9667", "/data/token"))
         ports = re.search(r"^EXPOSE (.*)$", text, re.M)
         assert ports is not None
-        self.assertEqual(ports[1].split(), ["6881", "9667"])
+        self.assertEqual(ports[1].split(), ["6881", "6881/udp", "9667"])
 
     def test_the_options_of_the_unit(self) -> None:
         text = (EXAMPLE.parent / "metafetch.service").read_text(encoding="utf-8")

@@ -44,6 +44,14 @@ def _printed_version(command: list[str]) -> str:
     return lines[0].split()[-1] if lines and found.returncode == 0 else "not installed"
 
 
+def _help(command: list[str]) -> str:
+    """What a program says of itself."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False, timeout=60
+    )
+    return done.stdout
+
+
 def _script(name: str) -> str:
     return str(ROOT / "bench" / "clients" / name)
 
@@ -54,7 +62,10 @@ def functorrent(program: str | None = None) -> Client:
 
     def command(run: Run) -> list[str]:
         fetch = ["fetch", "-i", str(run.magnets), "-o", str(run.output), "--allow-local", "--quiet"]
-        return [*base, *fetch]
+        # A DHT of nobody: as it is by default, but for the Internet.
+        return [*base, *fetch, *(["--dht-bootstrap=127.0.0.1:9"] if has_dht else [])]
+
+    has_dht = "--dht-bootstrap" in _help([*base, "fetch", "--help"])
 
     return Client("functorrent", lambda: _printed_version([*base, "--version"]), command, base=tuple(base))
 

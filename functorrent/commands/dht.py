@@ -211,7 +211,7 @@ class Asking:
             self._console.say(
                 f"functorrent: {plural(len(found), 'peer')}; {plural(report.asked, 'node')} asked, "
                 f"{report.answered:,} answered; {plural(report.hops, 'hop')}, "
-                f"{plural(report.packets, 'packet')}, {report.seconds:.1f} s"
+                f"{plural(report.packets, 'packet')}, {report.seconds:.2f} s"
             )
         return OK if found else SOME_FAILED
 

@@ -6,7 +6,7 @@ import gc
 import os
 from typing import TYPE_CHECKING, Any
 
-from functorrent.cli import OK, SOME_FAILED, WRONG_USAGE
+from functorrent.cli import OK, SOME_FAILED, WRONG_USAGE, WallClock
 from functorrent.commands.console import Console, Interrupted, LogKeeper, Signals, raise_file_limit
 from functorrent.commands.inputs import Inputs
 from functorrent.commands.parser import Parser
@@ -194,7 +194,8 @@ class _Fetch:
         from functorrent.fetch.fetcher import Fetcher
 
         values = self._values
-        makers = source_makers(values, cache_folder(os.environ), lsd=values["lsd"])
+        folder = cache_folder(os.environ)
+        makers = source_makers(values, folder, WallClock(), lsd=values["lsd"], late=True)
         return Fetcher(reactor, self._settings, sources=makers)
 
     def _interrupt(self, status: int) -> None:

@@ -84,7 +84,7 @@ class Composition:
         self.store = Database(reactor, wall, os.path.join(self._data, STORE))
         self.telemetry = Telemetry(reactor, wall, self.store, __version__)
         self._library = Library(reactor, self.store)
-        makers = source_makers(self._whole_paths(), self._data, lsd=not values["no-lsd"])
+        makers = source_makers(self._whole_paths(), self._data, wall, lsd=not values["no-lsd"])
         self.fetcher = Fetcher(reactor, values["settings"], sources=makers, library=self._library)
         self._files = FileThreads(reactor, "functorrent files")
         self.exporter = Exporter(reactor, self.store, folder, self.health, self._files.run)

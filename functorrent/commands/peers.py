@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from functorrent.cli import OK, SOME_FAILED
+from functorrent.cli import OK, SOME_FAILED, WallClock
 from functorrent.commands.console import Console
 from functorrent.commands.live import live, options_of_command
 from functorrent.commands.parser import Parser
@@ -57,7 +57,7 @@ def peers(arguments: list[str], load_reactor: Callable[[], Any]) -> int:
     def make_fetcher(reactor: Any) -> Any:
         from functorrent.fetch.fetcher import Fetcher
 
-        makers = source_makers(values, cache_folder(os.environ), lsd=values["lsd"])
+        makers = source_makers(values, cache_folder(os.environ), WallClock(), lsd=values["lsd"])
         return Fetcher(reactor, settings, sources=makers)
 
     listing = Listing(magnet, console, as_json=values["json"], quiet=values["quiet"])

@@ -113,7 +113,13 @@ class Run:
         if self._held is None:
             self._held = self._next()
         if self._held is not None:
-            self._fetcher = self._make_fetcher()
+            try:
+                self._fetcher = self._make_fetcher()
+            except FunctorrentError as error:
+                # A file that an option names cannot be read.
+                self.fatal = str(error)
+                self._end()
+                return
             self._fetcher.start().addCallbacks(self._started, self._not_started)
         elif self._intake.ended:
             self._end()

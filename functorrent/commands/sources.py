@@ -20,33 +20,44 @@ DHT_TABLE = "dht.table"
 EXTRA_TRACKERS = "extra-trackers"
 
 
-def source_makers(values: Mapping[str, Any], folder: str | None, *, lsd: bool) -> list[IPeerSourceMaker]:
+def source_makers(
+    values: Mapping[str, Any], folder: str | None, wall: Any, *, lsd: bool, late: bool = False
+) -> list[IPeerSourceMaker]:
     """The makers of the sources, for a Fetcher.
 
     `values`: options by name. `folder`: where the DHT's routing table and lists of trackers are kept
-    between runs, None for nowhere. `lsd`: whether the local network is asked.
+    between runs, None for nowhere. `wall`: has `now`, as an IWallClock. `lsd`: whether the local network
+    is asked. `late`: the DHT may be loaded when peers nearby had their chance. Raises UsageError where a
+    list of trackers cannot be read.
     """
     makers: list[IPeerSourceMaker] = []
     if not values["no-dht"]:
-        from functorrent.sources.dht.source import DhtSourceMaker
-
-        makers.append(DhtSourceMaker(dht_settings(values, folder)))
+        makers.append(_late_dht(values, folder) if late else _dht(values, folder))
     if lsd:
-        try:
-            from functorrent.sources.lsd import LsdSourceMaker  # type: ignore[import-not-found, unused-ignore]
-        except ModuleNotFoundError:
-            pass
-        else:
-            makers.append(LsdSourceMaker())
+        from functorrent.sources.lsd import LsdSourceMaker
+
+        makers.append(LsdSourceMaker())
     if values["web-sources"]:
         from functorrent.sources.web import WebSourceMaker
 
         makers.append(WebSourceMaker())
     if values["extra-trackers"] is not None:
-        from functorrent.sources.extra import ExtraTrackersMaker  # type: ignore[import-not-found, unused-ignore]
+        from functorrent.sources.extra import ExtraTrackersMaker
 
-        makers.append(ExtraTrackersMaker(values["extra-trackers"], _in(folder, EXTRA_TRACKERS)))
+        makers.append(ExtraTrackersMaker(values["extra-trackers"], _in(folder, EXTRA_TRACKERS), wall))
     return makers
+
+
+def _dht(values: Mapping[str, Any], folder: str | None) -> IPeerSourceMaker:
+    from functorrent.sources.dht.source import DhtSourceMaker
+
+    return DhtSourceMaker(dht_settings(values, folder))
+
+
+def _late_dht(values: Mapping[str, Any], folder: str | None) -> IPeerSourceMaker:
+    from functorrent.sources.dht.late import LateDhtMaker
+
+    return LateDhtMaker(lambda: _dht(values, folder))
 
 
 def dht_settings(values: Mapping[str, Any], folder: str | None, **more: Any) -> DhtSettings:

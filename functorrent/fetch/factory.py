@@ -31,13 +31,15 @@ from functorrent.fetch.race import Race
 from functorrent.fetch.reading import Reading
 from functorrent.fetch.report import FetchReport, explain
 from functorrent.fetch.result import Metadata
-from functorrent.interfaces import PeerAddress
+from functorrent.interfaces import PeerAddress, SourceReport
 from functorrent.magnet import Magnet
 from functorrent.metainfo import InfoSummary, summarize, torrent_bytes
 from functorrent.peer.protocol import PeerProtocol
 
 #: Peers that magnets of one torrent may name, all duplicates together.
 _MAX_NAMED = 500
+#: What else magnets of one torrent add up to: URLs of .torrent files, and web seeds.
+_URLS = ("exact_sources", "acceptable_sources", "web_seeds")
 #: Seconds between looks at a source where a magnet waits for its turn.
 _WAIT = 10.0
 
@@ -64,6 +66,7 @@ class MetadataClientFactory(ClientFactory):
         self._released = released
         self._result: Deferred[Metadata] | None = None
         self._lookups = Lookups(core, self.race, self._look)
+        self.race.lookups = self._lookups.pending
         self._lingering = False
         self._lingered = False
         self._began = 0.0
@@ -99,7 +102,7 @@ class MetadataClientFactory(ClientFactory):
         return result
 
     def join(self, magnet: Magnet) -> None:
-        """The same torrent once more: its further trackers and peers join in."""
+        """The same torrent once more: its further trackers, peers and web sources join in."""
         if self._over:
             return
         ours = self.magnet
@@ -108,9 +111,14 @@ class MetadataClientFactory(ClientFactory):
         room = max(0, self.core.limits.max_trackers - len(known))
         trackers = [url for url in magnet.all_trackers() if url not in known][:room]
         peers = [each for each in magnet.peers if each not in ours.peers][: _MAX_NAMED - len(ours.peers)]
-        if not trackers and not peers:
+        urls: dict[str, Any] = {}
+        for name in _URLS:
+            have = getattr(ours, name)
+            room = max(0, self.core.limits.max_trackers - len(have))
+            urls[name] = tuple([url for url in getattr(magnet, name) if url not in have][:room])
+        if not trackers and not peers and not any(urls.values()):
             return
-        further = replace(magnet, trackers=tuple((url,) for url in trackers), peers=tuple(peers))
+        further = replace(magnet, trackers=tuple((url,) for url in trackers), peers=tuple(peers), **urls)
         self.magnet = ours.merged(further)
         self._find(further, ())
 
@@ -204,11 +212,13 @@ class MetadataClientFactory(ClientFactory):
 
     def _look(self) -> None:
         """Something ended: is there anything left to wait for?"""
-        if self._over or self._starting or not self.race.idle or self._lingering:
+        race = self.race
+        if self._over or self._starting or not race.hungry or self._lingering:
             return
-        if self._lookups.pending:
-            if self.race.counts["found"]:
-                # All it has so far is dead peers: who waits for a source's next word needs no slot.
+        if self._lookups.pending or not race.idle:
+            if race.counts["found"]:
+                # All it has so far is dead peers: who waits for a word of a source, or of a peer that has
+                # no metadata, needs no slot.
                 self._release()
             return
         core = self.core
@@ -294,6 +304,7 @@ class MetadataClientFactory(ClientFactory):
             [report for report in reports if not report.trackers],
             given=self._given,
             called=race.called,
+            heard=race.heard,
             local=race.local,
             timed_out_after=settings.timeout if timed_out else None,
             waited_for_callers=settings.linger if self._lingered else None,
@@ -321,10 +332,13 @@ class MetadataClientFactory(ClientFactory):
             trackers = reports[0].trackers
         else:
             trackers = tuple(tracker for report in reports for tracker in report.trackers)
+        others = [report for report in reports if not report.trackers]
+        if self.race.heard:
+            others.append(SourceReport("pex", self.race.heard))
         return FetchReport(
             trackers,
             self.race.counts,
-            tuple([report for report in reports if not report.trackers]),
+            tuple(others),
             reason,
             round(self.core.clock.seconds() - self._began, 3),
         )

@@ -32,6 +32,7 @@ from functorrent.interfaces import (
     IMetadataLibrary,
     IMetadataProvider,
     IMetadataSink,
+    INodeSource,
     IPeerExtension,
     IPeerSource,
     IPeerSourceMaker,
@@ -49,6 +50,7 @@ from functorrent.peer.pollset import PollSet, make_pollset
 from functorrent.peer.serving import ServingStats
 from functorrent.peer.shelf import Shelf
 from functorrent.peer.ut_metadata import UtMetadata
+from functorrent.peer.ut_pex import UtPex
 from functorrent.resolver import GuardedResolver
 from functorrent.sources.tracker import TrackerSourceMaker
 
@@ -134,7 +136,8 @@ class Fetcher:
         sources, extensions, plugins = self._further
         ut_metadata = UtMetadata(core.clock, self._sink, self._shelf, core.limits, self.serving)
         found = self._discover(discover_extensions) if plugins else []
-        core.table = ExtensionTable([ut_metadata, *extensions, *found], __version__)
+        ut_pex = UtPex(core.deadlines, self._wanted, core.limits)
+        core.table = ExtensionTable([ut_metadata, ut_pex, *extensions, *found], __version__)
         makers = [TrackerSourceMaker(frozenset(self.settings.trackers)), *sources]
         if plugins:
             makers += self._discover(discover_sources)
@@ -151,6 +154,7 @@ class Fetcher:
                     source.start()
                 except Exception:
                     self.log.failure("the source {name!r} could not begin", name=source.name)
+        self._use_node()
         peers: list[PeerAddress] = []
         for host, port in self.settings.peers:
             try:
@@ -159,6 +163,25 @@ class Fetcher:
             except (NameNotResolved, AddressNotAllowed) as error:
                 raise UsageError(f"--peer {host}:{port}: {error}") from error
         self.core.extra_peers = tuple(peers)
+
+    def _use_node(self) -> None:
+        """Our DHT node, if we have one: peers are told of it, and it hears of theirs (BEP 5)."""
+        node = next((source for source in self.core.sources if INodeSource.providedBy(source)), None)
+        if node is None:
+            return
+        table = self.core.table
+
+        def heard_node(address: PeerAddress) -> None:
+            try:
+                node.heard_node(address)
+            except Exception:
+                self.log.failure("the source {name!r} could not hear of a node", name=node.name)
+
+        try:
+            table.node_port = node.node_port
+            table.heard_node = heard_node
+        except Exception:
+            self.log.failure("the source {name!r} could not tell its port", name=node.name)
 
     def _discover(self, find: Callable[[], list[Any]]) -> list[Any]:
         try:

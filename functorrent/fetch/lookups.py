@@ -54,6 +54,8 @@ class Lookups:
                 self._found, self._broke, callbackArgs=(lookup, name), errbackArgs=(lookup, name)
             )
             if self.over:
+                # It had the whole at once.
+                lookup.cancel()
                 return
 
     def _found(self, report: SourceReport, lookup: Deferred[Any], name: str) -> None:

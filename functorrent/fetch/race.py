@@ -7,7 +7,7 @@ clock of its own deadline: `MetadataClientFactory` drives it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
@@ -26,7 +26,7 @@ from functorrent.fetch.core import FetchCore
 from functorrent.fetch.exchange import Exchange
 from functorrent.fetch.report import empty_counts
 from functorrent.infohash import matches
-from functorrent.interfaces import IPeerSink, PeerAddress
+from functorrent.interfaces import IPeerExchangeSink, PeerAddress
 from functorrent.peer.connection import PeerConnection
 from functorrent.peer.listener import ICalledFor
 from functorrent.peer.protocol import IPeerOwner, PeerProtocol
@@ -46,7 +46,7 @@ _LOOK_AHEAD = 32
 _MAX_REDIALS = 512
 
 
-@implementer(IPeerSink, IPeerOwner, ICalledFor)
+@implementer(IPeerExchangeSink, IPeerOwner, ICalledFor)
 class Race:
     """All peers of one magnet.
 
@@ -69,8 +69,10 @@ class Race:
         self.peer_id = core.identity.peer_id(infohash)
         self.counts = empty_counts()
         self.over = False
-        #: Connections whose handshake is done.
+        #: Connections whose handshake is done, but for peers that lack the metadata and are kept open.
         self.exchanging = 0
+        #: Lookups of sources that are on; whoever starts them puts them here.
+        self.lookups: Collection[Any] = ()
         #: Of the peers found: those that called us, and those refused as local addresses.
         self.called = 0
         self.local = 0
@@ -82,10 +84,14 @@ class Race:
         self._candidates: deque[PeerAddress] = deque()
         #: Those that peers named, for when there is no candidate left; and how many there were.
         self._hearsay: deque[PeerAddress] = deque()
-        self._heard = 0
+        self.heard = 0
+        #: Local addresses that strangers named: refused, until somebody names them who may.
+        self._not_trusted: set[PeerAddress] = set()
         self._dials: dict[PeerAddress, tuple[PeerConnection, float]] = {}
         self._peers: dict[PeerProtocol, float] = {}
         self._ready: set[PeerProtocol] = set()
+        #: Those of them that lack the metadata.
+        self._lacking: set[PeerProtocol] = set()
         self._callers = 0
         #: How often an address was called back.
         self._redials: dict[PeerAddress, int] = {}
@@ -113,13 +119,15 @@ class Race:
         candidates = self._hearsay if hearsay else self._candidates
         for address in addresses:
             if address in known:
+                if not hearsay and (self._hearsay or self._not_trusted):
+                    self._better_known(address, trusted)
                 continue
             if len(known) >= core.limits.max_candidates:
                 break
             if hearsay:
-                if self._heard >= core.limits.max_hearsay:
+                if self.heard >= core.limits.max_hearsay:
                     break
-                self._heard += 1
+                self.heard += 1
             known.add(address)
             self.counts["found"] += 1
             core.stats.peers_found += 1
@@ -129,11 +137,24 @@ class Race:
             try:
                 check(address.host, address.port, trusted=trusted)
             except AddressNotAllowed as error:
-                self._not_allowed(error)
+                if self._not_allowed(error):
+                    self._not_trusted.add(address)
                 continue
             candidates.append(address)
         if self._candidates or self._hearsay:
             core.dialer.want(self)
+
+    def _better_known(self, address: PeerAddress, trusted: bool) -> None:
+        """One that was named before is named again, by somebody whose word counts for more."""
+        if address in self._hearsay:
+            self._hearsay.remove(address)
+        elif trusted and address in self._not_trusted:
+            self._not_trusted.discard(address)
+            self.counts["not_allowed"] -= 1
+            self.local -= 1
+        else:
+            return
+        self._candidates.append(address)
 
     def whole(self, info_bytes: bytes) -> bool:
         """A whole info dictionary, from elsewhere than a peer; its hash decides."""
@@ -147,9 +168,12 @@ class Race:
         self.counts["found"] += 1
         self._not_allowed(error)
 
-    def _not_allowed(self, error: AddressNotAllowed) -> None:
+    def _not_allowed(self, error: AddressNotAllowed) -> bool:
+        """Count it; returns whether it is one that may be dialed if somebody we trust names it."""
+        local = "--allow-local" in error.why
         self.counts["not_allowed"] += 1
-        self.local += "--allow-local" in error.why
+        self.local += local
+        return local
 
     def unreachable(self) -> None:
         """A peer was named that has no address."""
@@ -163,7 +187,7 @@ class Race:
         return (
             bool(self._candidates or self._hearsay)
             and not self.over
-            and len(self._dials) + len(self._peers) < self.core.dialer.share
+            and len(self._dials) + len(self._peers) - len(self._lacking) < self.core.dialer.share
         )
 
     def next_dial(self, allowed: Callable[[str, Any], bool]) -> PeerAddress | None:
@@ -250,13 +274,34 @@ class Race:
     def peer_ready(self, peer: PeerProtocol) -> None:
         """Both handshakes are done."""
         self._ready.add(peer)
-        self.exchanging = len(self._ready)
+        self._count()
         if not peer.inbound:
             self.core.patience.answered(self.clock.seconds() - self._peers[peer])
 
     def is_lone(self, peer: PeerProtocol) -> bool:
         """Whether no other peer is left to take its place."""
-        return not (self._candidates or self._hearsay or self._dials) and len(self._peers) == 1
+        return (
+            not (self._candidates or self._hearsay or self._dials)
+            and len(self._peers) - len(self._lacking) == 1
+        )
+
+    def peer_lacks(self, peer: PeerProtocol) -> bool:
+        """A peer may stay without the metadata while sockets are plenty: those who may have it go first."""
+        if self.core.dialer.share < self.core.limits.max_peers_per_magnet:
+            return False
+        if peer not in self._lacking and not self.over:
+            self._lacking.add(peer)
+            self._count()
+            self._after_end()
+        return True
+
+    def peer_offers(self, peer: PeerProtocol) -> None:
+        """It has the metadata now."""
+        self._lacking.discard(peer)
+        self._count()
+
+    def _count(self) -> None:
+        self.exchanging = len(self._ready) - len(self._lacking)
 
     def peer_ended(self, peer: PeerProtocol, error: PeerError | None) -> None:
         """A connection is over."""
@@ -264,7 +309,8 @@ class Race:
             return
         greeted = peer in self._ready
         self._ready.discard(peer)
-        self.exchanging = len(self._ready)
+        self._lacking.discard(peer)
+        self._count()
         if peer.inbound:
             self._callers -= 1
         else:
@@ -307,7 +353,14 @@ class Race:
     @property
     def hungry(self) -> bool:
         """Whether every peer so far was tried in vain."""
-        return self.idle
+        return not (self._candidates or self._hearsay or self._dials or self._again) and len(
+            self._peers
+        ) == len(self._lacking)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left but peers without metadata that are kept open."""
+        return self.hungry and not self.lookups
 
     @property
     def idle(self) -> bool:
@@ -327,7 +380,8 @@ class Race:
         counts["cancelled"] += len(self._candidates) + len(self._hearsay)
         waiting = len(self._dials) + len(self._peers) - len(self._ready)
         counts["timed_out" if timed_out else "cancelled"] += waiting
-        counts["stalled" if timed_out else "cancelled"] += len(self._ready)
+        counts["no_metadata"] += len(self._lacking)
+        counts["stalled" if timed_out else "cancelled"] += len(self._ready) - len(self._lacking)
         if counts["fetched"]:
             # The winner's connection is among them.
             counts["cancelled"] -= 1
@@ -347,12 +401,13 @@ class Race:
             peer.abort(None)
         # What refers to each other waits for the collector; a bulk fetch is quicker without it.
         self._factory = None
+        self.lookups = ()
         self._changed = self._verified = _nothing
 
     def _after_end(self) -> None:
         if self._candidates or self._hearsay:
             self.core.dialer.want(self)
-        elif self._again and not self._dials and not self._peers:
+        elif self._again and not self._dials and len(self._peers) == len(self._lacking):
             self.deadlines.set(self._try_again, self.clock.seconds() + _BREATH)
         self._changed()
 

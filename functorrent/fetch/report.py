@@ -92,6 +92,7 @@ def explain(
     *,
     given: int = 0,
     called: int = 0,
+    heard: int = 0,
     local: int = 0,
     timed_out_after: float | None = None,
     waited_for_callers: float | None = None,
@@ -99,8 +100,9 @@ def explain(
     """The sentence that says why a fetch failed, in words a layman understands.
 
     `peers`: the counts of a FetchReport; of those found, `given` were named by the magnet or the user,
-    `called` called us, and `local` were refused as local addresses. `sources`: the reports of sources
-    other than trackers. `timed_out_after`: the fetch's time limit (seconds), where that ended it.
+    `called` called us, `heard` were named by other peers (PEX), and `local` were refused as local addresses.
+    `sources`: the reports of sources other than trackers. `timed_out_after`: the fetch's time limit
+    (seconds), where that ended it.
     `waited_for_callers`: seconds waited for peers to connect to us, at the end.
     """
     found_elsewhere = 0
@@ -111,7 +113,7 @@ def explain(
             others.append(source.detail)
         elif source.peers:
             others.append(f"{source.source} found {plural(source.peers, 'peer')}")
-    of_trackers = max(0, peers["found"] - given - called - found_elsewhere)
+    of_trackers = max(0, peers["found"] - given - called - heard - found_elsewhere)
     parts = [_of_trackers(trackers, of_trackers), *others] if trackers else others
     if others and not trackers:
         parts.insert(0, "no trackers")
@@ -119,6 +121,8 @@ def explain(
         parts.append(f"{plural(given, 'peer')} {'was' if given == 1 else 'were'} given")
     if called:
         parts.append(f"{plural(called, 'peer')} called us")
+    if heard:
+        parts.append(f"{plural(heard, 'peer')} {'was' if heard == 1 else 'were'} named by other peers")
     if not parts:
         parts = ["the magnet names no trackers and no peers"]
     sentence = "; ".join(parts)

@@ -21,13 +21,32 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from functorrent.addresses import split_scope
+
 _IN_PROGRESS = frozenset((errno.EINPROGRESS, errno.EALREADY, errno.EINTR))
 _ABORTED = Failure(error.ConnectionAborted())
 _RESET = struct.pack("ii", 1, 0)
 _READ = 65536
 #: Bytes buffered above which the producer is paused, as Twisted's own transports do.
 _BUFFER = 65536
+#: An interface's number is a C int.
+_MAX_INDEX = 0x7FFFFFFF
 _FLAGS = getattr(socket, "SOCK_NONBLOCK", 0) | getattr(socket, "SOCK_CLOEXEC", 0)
+
+
+def _scoped(host: str, port: int) -> tuple[str, int, int, int]:
+    """The socket address of a link-local literal with its interface: in the two-part form connect drops it.
+
+    Raises OSError where there is no such interface (any more).
+    """
+    literal, scope = split_scope(host)
+    try:
+        index = int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
+    except (OSError, ValueError):
+        index = 0
+    if not 0 < index <= _MAX_INDEX:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    return literal, port, 0, index
 
 
 @implementer(IReadWriteDescriptor, ITCPTransport, IPushProducer, IConnector)
@@ -85,7 +104,9 @@ class PeerConnection:
             if not _FLAGS:
                 sock.setblocking(False)
             self._socket = sock
-            number = sock.connect_ex((self.host, self.port))
+            number = sock.connect_ex(
+                (self.host, self.port) if "%" not in self.host else _scoped(self.host, self.port)
+            )
             if not number or number in _IN_PROGRESS:
                 self._reactor.addWriter(self)
                 self._writing = True

@@ -6,7 +6,7 @@ connection with a warning; it never takes the connection along.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -44,7 +44,8 @@ class ExtensionTable:
 
     `extensions`: in the order that gives them their ids; one whose name comes again, or is no name,
     is left out with a warning.
-    `port`: our listening port for ``p``, or None; it may be set later.
+    `port`: our listening port for ``p``, or None; it may be set later. So may `node_port`, the UDP port of
+    our DHT node (None: we have none), and `heard_node`, which takes the nodes that peers say they have.
     """
 
     log = Logger()
@@ -61,16 +62,22 @@ class ExtensionTable:
                 self.extensions[name] = extension
         self.local = LocalExtensions(self.extensions)
         self.port: int | None = None
+        self.node_port: int | None = None
+        self.heard_node: Callable[[PeerAddress], None] | None = None
         self._client = f"{CLIENT} {version}".strip()
-        self._plain: dict[int | None, bytes] = {}
+        self._plain: dict[tuple[int | None, tuple[str, ...]], bytes] = {}
 
-    def handshake(self, items: Mapping[str, Any]) -> bytes:
-        """Our extended handshake's payload, with `items` beside what is always in it."""
-        if items:
-            return encode_handshake(self.local.ids, {**self._items(), **items})
-        payload = self._plain.get(self.port)
-        if payload is None:
-            payload = self._plain[self.port] = encode_handshake(self.local.ids, self._items())
+    def handshake(self, items: Mapping[str, Any], withheld: tuple[str, ...] = ()) -> bytes:
+        """Our extended handshake's payload, with `items` beside what is always in it, and without the
+        extensions in `withheld`."""
+        if not items:
+            payload = self._plain.get((self.port, withheld))
+            if payload is not None:
+                return payload
+        ids = {name: number for name, number in self.local.ids.items() if name not in withheld}
+        payload = encode_handshake(ids, {**self._items(), **items})
+        if not items:
+            self._plain[self.port, withheld] = payload
         return payload
 
     def _items(self) -> dict[str, Any]:
@@ -129,9 +136,13 @@ class ExtensionDispatcher:
         Raises PeerError where an extension has no use for the peer.
         """
         given: dict[str, dict[str, Any]] = {}
+        withheld: tuple[str, ...] = ()
         for name, extension in self._table.extensions.items():
             try:
                 session = extension.connect(_Handle(peer, name, infohash))
+                if session is None:
+                    withheld += (name,)
+                    continue
                 # Known before it is told anything, so that it hears of the end, whatever comes.
                 self._sessions[name] = session
                 if not peer.over:
@@ -148,13 +159,13 @@ class ExtensionDispatcher:
                 self.closed(peer.error)
                 return b""
         if not given:
-            return self._table.handshake(_NOTHING)
+            return self._table.handshake(_NOTHING, withheld)
         try:
             return self._table.handshake(
-                {key: item for items in given.values() for key, item in items.items()}
+                {key: item for items in given.values() for key, item in items.items()}, withheld
             )
         except Exception:
-            return self._table.handshake(self._that_can_be_sent(given))
+            return self._table.handshake(self._that_can_be_sent(given), withheld)
 
     def _that_can_be_sent(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """The handshake items of those extensions whose items can be encoded; the others are broken."""

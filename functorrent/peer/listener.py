@@ -269,6 +269,13 @@ class PeerListener(ServerFactory):
         """Who is only served has no patience to claim."""
         return False
 
+    def peer_lacks(self, peer: PeerProtocol) -> bool:
+        """Who is only served need not have the metadata; nothing is wanted of it."""
+        return False
+
+    def peer_offers(self, peer: PeerProtocol) -> None:
+        """Nothing is wanted of it."""
+
     def peer_ended(self, peer: PeerProtocol, error: PeerError | None) -> None:
         """It is forgotten already; what it began with is counted."""
         if isinstance(error, NotBitTorrent):

@@ -30,8 +30,9 @@ from functorrent.interfaces import PeerAddress
 from functorrent.limits import DEFAULT_LIMITS, Limits
 from functorrent.peer.dispatch import ExtensionDispatcher, ExtensionTable
 from functorrent.wire.extended import ExtendedHandshake
+from functorrent.wire.handshake import DHT, OURS, OURS_WITH_DHT, Handshake
 from functorrent.wire.handshake import LENGTH as HANDSHAKE_LENGTH
-from functorrent.wire.handshake import Handshake
+from functorrent.wire.port import Port
 from functorrent.wire.session import ExtensionMessage, PeerSession, State
 
 #: Bytes from which on the transport is to tell us when it has enough.
@@ -56,6 +57,13 @@ class IPeerOwner(Interface):
 
     def is_lone(peer: PeerProtocol) -> bool:
         """Whether this peer is all there is, so that it may be slow."""
+
+    def peer_lacks(peer: PeerProtocol) -> bool:
+        """It lacks the metadata, but an extension would keep it open: whether there is room for it. Asked
+        again now and then while it stays."""
+
+    def peer_offers(peer: PeerProtocol) -> None:
+        """One that lacked the metadata, and stayed, has it after all."""
 
     def peer_ended(peer: PeerProtocol, error: PeerError | None) -> None:
         """The connection is over; None where our side ended it. Called once."""
@@ -94,12 +102,15 @@ class PeerProtocol(Protocol):
         self.congested = False
         self.session = PeerSession(table.local, limits, every_message=False)
         self._peer_id = peer_id
+        self._table = table
         self._dispatcher = ExtensionDispatcher(table)
         self._due = 0.0
         #: Until when each extension that asked for it wants the peer kept.
         self._kept: dict[str, float] | None = None
         self._lacking: NoMetadata | None = None
         self._offered = False
+        #: It has said where its DHT node is.
+        self._told_port = False
         self._error: PeerError | None = None
         self._over = False
         self._receiving = False
@@ -122,7 +133,7 @@ class PeerProtocol(Protocol):
         """Greet, if it is on us, and start the clock."""
         self._wait(self.handshake_timeout)
         if self.infohash is not None:
-            self.session.send_handshake(Handshake(self.infohash, self._peer_id))
+            self._greet(self.infohash)
             self._flush()
 
     def dataReceived(self, data: bytes) -> None:
@@ -155,6 +166,8 @@ class PeerProtocol(Protocol):
                     self._extended_handshake(event)  # type: ignore[arg-type]
                 elif kind is Handshake:
                     self._handshake(event)  # type: ignore[arg-type]
+                elif kind is Port:
+                    self._port(event)  # type: ignore[arg-type]
                 if self._over:
                     return
         except PeerError as lie:
@@ -210,6 +223,10 @@ class PeerProtocol(Protocol):
 
     # -- events ----------------------------------------------------------------------------
 
+    def _greet(self, infohash: bytes) -> None:
+        ours = OURS if self._table.node_port is None else OURS_WITH_DHT
+        self.session.send_handshake(Handshake(infohash, self._peer_id, ours))
+
     def _handshake(self, handshake: Handshake) -> None:
         if self.infohash is None:
             answer = self.owner.peer_called(self, handshake)
@@ -228,7 +245,7 @@ class PeerProtocol(Protocol):
     def _answer(self, handshake: Handshake, infohash: bytes, peer_id: bytes) -> None:
         """Greet a caller back."""
         self.infohash, self._peer_id = infohash, peer_id
-        self.session.send_handshake(Handshake(infohash, peer_id))
+        self._greet(infohash)
         if handshake.peer_id == peer_id:
             # The end that dialed is ourselves, too, and finds that out from our answer.
             self._flush()
@@ -244,16 +261,28 @@ class PeerProtocol(Protocol):
         payload = self._dispatcher.open(self, infohash, handshake)
         if self.session.failure is None:
             self.session.send_extended_handshake(payload)
+            node_port = self._table.node_port
+            if node_port is not None and handshake.has(DHT):
+                self.session.send(Port(node_port))
+
+    def _port(self, message: Port) -> None:
+        """Where the peer has a DHT node, as it says; said again it is of no use to anybody."""
+        heard_node = self._table.heard_node
+        if heard_node is not None and message.port and not self._told_port:
+            self._told_port = True
+            heard_node(PeerAddress(self.address.host, message.port))
 
     def _extended_handshake(self, handshake: ExtendedHandshake) -> None:
-        self._lacking = None
+        lacked, self._lacking = self._lacking, None
         self._dispatcher.extended_handshake(handshake)
         if self._lacking is None:
+            if lacked is not None and not self._over:
+                self.owner.peer_offers(self)
             # Progress once: handshakes sent on and on are of no use to anybody.
             if not self._offered:
                 self._offered = True
                 self.progress()
-        elif self._kept_until <= self.owner.clock.seconds():
+        elif self._kept_until <= self.owner.clock.seconds() or not self.owner.peer_lacks(self):
             raise self._lacking
 
     # -- what extensions and owners call ---------------------------------------------------
@@ -371,7 +400,9 @@ class PeerProtocol(Protocol):
             due = max(due, self._last_progress + self._write_timeout)
         if due <= now and self._still_sends(now):
             due = self._due = now + self.limits.progress_timeout
-        if due > now:
+        if self._lacking is not None and due > now and not self.owner.peer_lacks(self):
+            self.abort(self._lacking)
+        elif due > now:
             # What keeps it may be taken back at any time.
             owner.deadlines.set(self._expired, min(due, now + self.limits.progress_timeout))
         elif self._asked is not None:

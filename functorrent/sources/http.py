@@ -65,10 +65,10 @@ class _Body(Protocol):
         limit: int,
         gzip: bool,
         done: Callable[[bytes | HttpFailed], None],
-        watch: Callable[[bytes], None] | None = None,
+        take: Callable[[bytes], None] | None = None,
     ) -> None:
         self._limit = limit
-        self._watch = watch
+        self._take = take
         self._received = 0
         self._chunks: list[bytes] = []
         self._size = 0
@@ -92,12 +92,12 @@ class _Body(Protocol):
                 self._refuse(HttpTooLong(f"the response unpacks to more than {most} bytes"))
                 return
         self._size += len(data)
-        if self._watch is not None:
+        if self._take is not None:
             try:
-                self._watch(data)
+                self._take(data)
             except HttpFailed as error:
                 self._refuse(error)
-                return
+            return
         self._chunks.append(data)
         if len(self._chunks) > _PIECES:
             self._chunks = [b"".join(self._chunks)]
@@ -154,7 +154,7 @@ class _Get:
     """One GET with its redirects. `result` fires once; nothing of it runs afterwards."""
 
     __slots__ = (
-        "_body", "_client", "_done", "_keep", "_max_body", "_redirects", "_request", "_timer", "_watch",
+        "_body", "_client", "_done", "_keep", "_max_body", "_redirects", "_request", "_take", "_timer",
         "result",
     )  # fmt: skip
 
@@ -164,12 +164,12 @@ class _Get:
         max_body: int,
         timeout: float,
         keep: bool,
-        watch: Callable[[bytes], None] | None,
+        take: Callable[[bytes], None] | None,
     ) -> None:
         self._client = client
         self._max_body = max_body
         self._keep = keep
-        self._watch = watch
+        self._take = take
         self._redirects = client.limits.http_redirects
         self._request: Deferred[Any] | None = None
         self._body: _Body | None = None
@@ -198,7 +198,7 @@ class _Get:
             _discard(response)
             self._redirect(url, location.decode("latin-1"))
             return
-        if self._watch is not None and response.code != 200:
+        if self._take is not None and response.code != 200:
             self._finish((response.code, response.headers, b""))
             _discard(response)
             return
@@ -216,7 +216,7 @@ class _Get:
             self._body = None
             self._finish((response.code, response.headers, body) if isinstance(body, bytes) else body)
 
-        self._body = _Body(self._max_body, gzip, done, self._watch)
+        self._body = _Body(self._max_body, gzip, done, self._take)
         response.deliverBody(self._body)
 
     def _redirect(self, url: str, location: str) -> None:
@@ -304,7 +304,7 @@ class HttpClient:
         timeout: float,
         max_body: int,
         keep: bool = True,
-        watch: Callable[[bytes], None] | None = None,
+        take: Callable[[bytes], None] | None = None,
     ) -> Deferred[Response]:
         """GET `url` (ASCII, sent exactly as given): status, headers (twisted's Headers), body.
 
@@ -312,13 +312,14 @@ class HttpClient:
         status is a result. `timeout` is for all of it, in seconds; `max_body` in bytes, as sent and as
         unpacked: one constant for each kind of caller, for those over `Limits.http_body` have connections
         of their own. `keep`: the connection is kept for a while, as there is more to ask of this server.
-        `watch` is called with each piece of a 200's body as it comes, unpacked, and may raise HttpFailed
-        to end it; bodies of other statuses are then not read. Cancellable, also from within `watch`.
+        `take` gets each piece of a 200's body as it comes, unpacked, and may raise HttpFailed to end it; the
+        result then has no body, and those of other statuses are not read. Cancellable, also from within
+        `take`.
 
         Fails with HttpFailed, HttpTooLong, HttpUnreachable, HttpTimedOut, AddressNotAllowed or
         NameNotResolved.
         """
-        get = _Get(self, max_body, timeout, keep, watch)
+        get = _Get(self, max_body, timeout, keep, take)
         self._running.add(get)
         get.result.addBoth(self._ended, get)
         get.send(url, trusted)

@@ -62,6 +62,11 @@ class Once(LineReceiver):
         named = self.headers.getRawHeaders(b"content-encoding", [b""])
         return _ENCODINGS.get(named[0].strip().lower()) if len(named) == 1 else None
 
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body that are to come, where the server says how many."""
+        return self._length
+
     def deliverBody(self, body: Any) -> None:
         """The body goes to this Protocol."""
         self._body = body

@@ -24,8 +24,10 @@ def reserved(*bits: tuple[int, int]) -> bytes:
     return bytes(field)
 
 
-#: What we set: the extension protocol, nothing else (we share no pieces, and no DHT yet).
+#: What we set: the extension protocol, nothing else (we share no pieces) ...
 OURS = reserved(EXTENSION_PROTOCOL)
+#: ... but where we have a DHT node.
+OURS_WITH_DHT = reserved(EXTENSION_PROTOCOL, DHT)
 
 
 @dataclass(frozen=True, slots=True)

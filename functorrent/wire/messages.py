@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from functorrent.errors import LocalProtocolError, MalformedMessage
 from functorrent.wire.framing import EXTENDED_ID, KEEP_ALIVE, encode_frame
+from functorrent.wire.port import PORT_ID, Port
 
 _ONE = Struct(">I")
 _TWO = Struct(">II")
@@ -179,18 +180,6 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
-    """The UDP port of the sender's DHT node (BEP 5)."""
-
-    port: int
-    id: ClassVar[int] = 9
-
-    def encode(self) -> bytes:
-        """The frame."""
-        return encode_frame(9, _pack(_PORT, self.port))
-
-
-@dataclass(frozen=True, slots=True)
 class Extended:
     """A message of the extension protocol (BEP 10); `extended_id` 0 is the extended handshake."""
 
@@ -278,7 +267,7 @@ DECODERS: dict[int, Callable[[bytes], Message]] = {
     6: _sized("request", _THREE, Request),
     7: _piece,
     8: _sized("cancel", _THREE, Cancel),
-    9: _sized("port", _PORT, Port),
+    PORT_ID: _sized("port", _PORT, Port),
     13: _sized("suggest piece", _ONE, SuggestPiece),
     14: _sized("have all", _NONE, HaveAll),
     15: _sized("have none", _NONE, HaveNone),

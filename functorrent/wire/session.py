@@ -26,6 +26,7 @@ from functorrent.wire.extended import (
 )
 from functorrent.wire.framing import EXTENDED_ID, FrameDecoder, encode_frame
 from functorrent.wire.handshake import LENGTH, Handshake, check_prefix
+from functorrent.wire.port import PORT_ID, Port
 
 if TYPE_CHECKING:
     from functorrent.wire.messages import Message
@@ -86,12 +87,15 @@ class ExtensionMessage:
 
 Event: TypeAlias = "Handshake | ExtendedHandshake | ExtensionMessage | Message"
 
+#: Bytes of a port message's payload.
+_PORT_LENGTH = 2
+
 
 class PeerSession:
     """A connection to a peer, either side having called.
 
     `extensions`: the ids we offer. With `every_message` false, messages that are neither extended
-    nor needed are checked for their length only and not made into values (what a metadata fetch
+    nor port (BEP 5) are checked for their length only and not made into values (what a metadata fetch
     wants); true gives an event for each one.
     """
 
@@ -172,6 +176,8 @@ class PeerSession:
                 from functorrent.wire.messages import decode_message
 
                 events.append(decode_message(message_id, payload))
+            elif message_id == PORT_ID and isinstance(payload, bytes) and len(payload) == _PORT_LENGTH:
+                events.append(Port(int.from_bytes(payload, "big")))
         if decoder.failure is not None:
             raise decoder.failure
 

@@ -22,7 +22,7 @@ _LENGTH = 24
 
 
 def find_span(
-    data: bytes, key: bytes, *, tokens: int = TOKENS, pause: int = SLICE
+    data: bytes | bytearray, key: bytes, *, tokens: int = TOKENS, pause: int = SLICE
 ) -> Generator[None, None, tuple[int, int] | None]:
     """Start and end offset of the value of `key` in the dictionary that `data` begins with.
 

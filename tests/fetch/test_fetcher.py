@@ -409,7 +409,7 @@ class PluginTests(Case):
         extension = Extension()
         extension.__dict__["name"] = None
         self.plugins(extension)
-        self.assertEqual(list(self.start(plugins=True).core.table.extensions), ["ut_metadata"])
+        self.assertEqual(list(self.start(plugins=True).core.table.extensions), ["ut_metadata", "ut_pex"])
         self.stop()
 
     def test_given(self) -> None:
@@ -421,7 +421,7 @@ class PluginTests(Case):
             plugins=False,
         )
         self.successResultOf(self.fetcher.start())
-        self.assertEqual(list(self.fetcher.core.table.extensions), ["ut_metadata", "x_given"])
+        self.assertEqual(list(self.fetcher.core.table.extensions), ["ut_metadata", "ut_pex", "x_given"])
         (context,) = self.maker.contexts
         self.assertIs(context.resolver, self.fetcher.core.resolver)
         self.assertIs(context.agent(), context.agent())

@@ -14,7 +14,8 @@ from functorrent.errors import PeerError
 from functorrent.fetch.race import Race
 from functorrent.fetch.result import Metadata
 from functorrent.fetch.settings import FetchSettings
-from functorrent.interfaces import IMetadataSink, IPeerSink, PeerAddress
+from functorrent.interfaces import IMetadataSink, IPeerExchangeSink, PeerAddress
+from functorrent.limits import DEFAULT_LIMITS
 from functorrent.peer.listener import ICalledFor
 from functorrent.peer.protocol import IPeerOwner
 from functorrent.testing import behaviours, sample_info
@@ -55,7 +56,7 @@ class OutcomeTests(Case):
     def test_what_it_is(self) -> None:
         race = self.factory().race
         self.assertIsInstance(race, Race)
-        for interface in (IPeerSink, IPeerOwner, ICalledFor):
+        for interface in (IPeerExchangeSink, IPeerOwner, ICalledFor):
             verifyObject(interface, race)
         verifyObject(IMetadataSink, race.exchange)
 
@@ -242,6 +243,25 @@ class CandidateTests(Case):
         sink.peers([peer(2)])
         self.assertEqual(self.fetched(result).report.peers["found"], 1)
 
+    def test_a_local_one_that_somebody_on_our_subnet_names_as_well(self) -> None:
+        """Refused when a tracker, or a peer, names it; not for that when it speaks to us itself."""
+        local = [PeerAddress("192.168.1.5", 6881), PeerAddress("192.168.1.6", 6881)]
+        self.network.seeder(local[1], INFO)
+        result = self.start()
+        sink = self.source.finds[0][1]
+        for _ in range(2):
+            sink.peers(local)
+            sink.peers(local, hearsay=True)
+        self.run_for(1)
+        self.assertEqual((self.network.dialed, self.race.counts["not_allowed"]), ([], 2))
+        for _ in range(2):
+            sink.peers(local[1:], on_link=True)
+        self.run_for(1)
+        report = self.fetched(result).report
+        self.assertEqual(self.network.dialed, local[1:])
+        self.assertEqual(self.outcomes(report.peers), {"fetched": 1, "not_allowed": 1})
+        self.assertEqual(self.race.local, 1)
+
     def test_an_honest_one_behind_many_dead_ones(self) -> None:
         """The connect time limit shrinks when many candidates wait (DESIGN section 4)."""
         self.network.seeder(peer(400), INFO)
@@ -282,6 +302,123 @@ class CandidateTests(Case):
         self.assertEqual(asked, ["93.184.0.1"])
         self.run_until_told(result)
         self.failed(result)
+
+
+class HearsayTests(Case):
+    """Peers that peers have named."""
+
+    limits = replace(DEFAULT_LIMITS, max_peers_per_magnet=4, max_hearsay=5)
+
+    def hear(self, *addresses: PeerAddress, **how: Any) -> None:
+        self.source.finds[0][1].peers(addresses, hearsay=True, **how)
+
+    def test_after_all_others(self) -> None:
+        """Those that are named later, too, as long as hearsay waits."""
+        result = self.start()
+        for number in range(30):
+            self.network.answers[peer(number)] = "refused"
+        # The first dials take up all places there are.
+        self.source.say(*[peer(number) for number in range(4)])
+        self.hear(peer(10), peer(11))
+        self.source.say(*[peer(number) for number in range(4, 8)])
+        self.source.finish()
+        self.run_until_told(result)
+        order = [*[peer(number) for number in range(8)], peer(10), peer(11)]
+        self.assertEqual(self.network.dialed, order)
+        self.assertEqual(self.outcomes(self.failed(result).report.peers), {"refused": 10})
+        self.assert_nothing_left()
+
+    def test_dialed_at_once_where_there_is_no_other(self) -> None:
+        self.network.seeder(peer(1), INFO)
+        result = self.start()
+        self.hear(peer(1))
+        self.assertEqual(self.network.dialed, [peer(1)])
+        self.run_for(1)
+        self.fetched(result)
+
+    def test_no_more_than_so_many(self) -> None:
+        """Whoever names them, and however often; others are not counted against them."""
+        result = self.start()
+        for number in range(100):
+            self.network.answers[peer(number)] = "refused"
+        for number in range(50):
+            self.hear(peer(number), peer(0))
+        self.source.say(*[peer(number) for number in range(50, 60)])
+        self.source.finish()
+        self.run_until_told(result)
+        self.assertEqual(self.failed(result).report.peers["found"], 5 + 10)
+
+    def test_not_counted_when_known_already(self) -> None:
+        result = self.start()
+        for number in range(20):
+            self.network.answers[peer(number)] = "refused"
+        self.source.say(*[peer(number) for number in range(10)])
+        self.hear(*[peer(number) for number in range(20)])
+        self.source.finish()
+        self.run_until_told(result)
+        self.assertEqual(self.failed(result).report.peers["found"], 10 + 5)
+
+    def test_one_that_a_tracker_names_as_well(self) -> None:
+        """It moves up, and is dialed once."""
+        result = self.start()
+        for number in range(30):
+            self.network.answers[peer(number)] = "refused"
+        self.source.say(*[peer(number) for number in range(4)])
+        self.hear(peer(10), peer(11), peer(12))
+        for _ in range(2):
+            self.source.say(peer(11))
+        self.hear(peer(11))
+        self.source.finish()
+        self.run_until_told(result)
+        self.assertEqual(self.network.dialed[4:], [peer(11), peer(10), peer(12)])
+        self.assertEqual(self.outcomes(self.failed(result).report.peers), {"refused": 7})
+
+    def test_the_guard(self) -> None:
+        """A peer may not send us where a tracker may not."""
+        result = self.start()
+        hosts = ("127.0.0.1", "10.0.0.1", "224.0.0.1", "0.0.0.0", "169.254.169.254")
+        self.hear(*[PeerAddress(host, 80) for host in hosts])
+        self.source.finish()
+        self.assertEqual(self.outcomes(self.failed(result).report.peers), {"not_allowed": 5})
+        self.assertEqual(self.network.dialed, [])
+
+    def test_on_our_own_subnet(self) -> None:
+        """Local addresses pass where whoever names them was met there; what is no host never does."""
+        for hearsay in (False, True):
+            self.network.dialed.clear()
+            result = self.start()
+            sink = self.source.finds[-1][1]
+            local = PeerAddress("192.168.1.5", 6881)
+            self.network.answers[local] = "refused"
+            sink.peers([local, PeerAddress("224.0.0.1", 6881)], hearsay=hearsay, on_link=True)
+            self.source.finish()
+            self.run_until_told(result)
+            self.assertEqual(
+                self.outcomes(self.failed(result).report.peers), {"refused": 1, "not_allowed": 1}
+            )
+            self.assertEqual(self.network.dialed, [local])
+
+    def test_those_left_over_are_counted(self) -> None:
+        result = self.start()
+        self.source.say(*[peer(number) for number in range(4)])
+        self.hear(peer(10), peer(11))
+        self.run_for(1)
+        self.assertTrue(self.race.wants_dial() is False and not self.race.idle)
+        result.cancel()
+        self.assertEqual(self.outcomes(self.failed(result).report.peers), {"cancelled": 6})
+        self.assert_nothing_left()
+
+    def test_time_for_each_is_shorter_where_many_wait(self) -> None:
+        """Hearsay counts as waiting, too."""
+        self.core = self.make_core(FetchSettings(), replace(self.limits, max_hearsay=16), [self.source])
+        result = self.start()
+        self.source.say(*[peer(number) for number in range(4)])
+        self.hear(*[peer(number) for number in range(10, 26)])
+        self.source.finish()
+        took = self.run_until_told(result)
+        self.assertEqual(self.outcomes(self.failed(result).report.peers), {"timed_out": 20})
+        # Five rounds, of which the later are shorter.
+        self.assertLess(took, 4 * DEFAULT_LIMITS.connect_timeout)
 
 
 class RedialTests(Case):

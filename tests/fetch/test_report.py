@@ -233,6 +233,16 @@ class SentenceTests(SynchronousTestCase):
             timed_out_after=60.0,
         )
 
+    def test_peers_that_peers_named(self) -> None:
+        """They are not the trackers'."""
+        self.check(
+            "1 tracker answered with 2 peers; 9 peers were named by other peers: "
+            "8 refused the connection, 3 hung up",
+            tracker("ok", 2),
+            told=counts(refused=8, closed=3),
+            heard=9,
+        )
+
     def test_without_trackers(self) -> None:
         """In the words that the issue asks for."""
         for detail in ("31 DHT nodes asked, none knew a peer", "no DHT node could be reached"):

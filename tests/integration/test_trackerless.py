@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha1
 from pathlib import Path
+from socket import AF_INET, SOCK_DGRAM, socket
 from typing import Any
 
 import pytest
@@ -87,6 +88,37 @@ async def test_peers(reactor: Any, network: DHTNetwork) -> None:
     assert "1 peer found; no trackers; " in outcome.err
     outcome = await start(reactor, "peers", "--allow-local", *bootstrap(network), "ab" * 20).ended
     assert (outcome.status, outcome.out) == (1, ""), outcome
+
+
+@pytest_twisted.ensureDeferred
+async def test_interrupted(reactor: Any, tmp_path: Path) -> None:
+    """Ctrl-C and SIGTERM end what waits for an answer, soon and in order; a reader who leaves does, too."""
+    nowhere = {"XDG_CACHE_HOME": str(tmp_path)}
+    with socket(AF_INET, SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        more = ["--allow-local", f"--dht-bootstrap=127.0.0.1:{port}", "--tracker", f"udp://127.0.0.1:{port}"]
+        for arguments, signal, status in (
+            (["peers", "ab" * 20, *more], "INT", 130),
+            (["peers", "--quiet", "ab" * 20, *more], "TERM", 143),
+            (["dht", "ping", f"127.0.0.1:{port}"], "INT", 130),
+        ):
+            silent.settimeout(0)
+            command = start(reactor, *arguments, env=nowhere)
+            await until(reactor, "a datagram", lambda: received(silent))
+            command.signal(signal)
+            outcome = await command.ended
+            assert outcome.status == status, outcome
+            assert "Traceback" not in outcome.err, outcome
+            assert ("; interrupted\n" in outcome.err) == ("peers" in arguments and "--quiet" not in arguments)
+
+
+def received(sock: socket) -> bool:
+    """Whether a datagram is there; it is taken."""
+    try:
+        return bool(sock.recv(65536))
+    except BlockingIOError:
+        return False
 
 
 @pytest_twisted.ensureDeferred

@@ -45,6 +45,10 @@ class Owner:
         self.clock = clock
         self.deadlines = Deadlines(clock, GRAIN)
         self.lone = False
+        #: Whether peers that lack the metadata may stay; and those that did.
+        self.roomy = True
+        self.lacking: list[PeerProtocol] = []
+        self.offering: list[PeerProtocol] = []
         self.greeted: list[Handshake] = []
         self.ready: list[PeerProtocol] = []
         self.ended: list[PeerError | None] = []
@@ -62,6 +66,13 @@ class Owner:
 
     def is_lone(self, peer: PeerProtocol) -> bool:
         return self.lone
+
+    def peer_lacks(self, peer: PeerProtocol) -> bool:
+        self.lacking.append(peer)
+        return self.roomy
+
+    def peer_offers(self, peer: PeerProtocol) -> None:
+        self.offering.append(peer)
 
     def peer_ended(self, peer: PeerProtocol, error: PeerError | None) -> None:
         self.ended.append(error)

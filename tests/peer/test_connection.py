@@ -116,6 +116,34 @@ class DialTests(Case):
         self.assertEqual(self.connection.getPeer(), IPv6Address("TCP", "::1", listener.port))
         self.assertIsInstance(self.connection.getHost(), IPv6Address)
 
+    def test_a_scope_goes_along(self) -> None:
+        """A link-local address is reached through the interface it names, by name or by number."""
+        dialed: list[Any] = []
+
+        class Sockets(FakeSocket):
+            def connect_ex(self, address: Any) -> int:
+                dialed.append(address)
+                return errno.EINPROGRESS
+
+        self.patch(socket, "socket", lambda *_: Sockets())
+        index, name = socket.if_nameindex()[0]
+        for scope in (name, str(index)):
+            each = self.make(f"fe80::1%{scope}", 6881)
+            each.connect()
+            self.assertEqual(dialed.pop(), ("fe80::1", 6881, 0, index))
+            self.assertEqual(each.getDestination(), IPv6Address("TCP", f"fe80::1%{scope}", 6881))
+            each.disconnect()
+
+    def test_a_scope_that_is_not_there(self) -> None:
+        """An interface that went away, or never was: the dial fails, and nothing is raised."""
+        for scope in ("nosuch0", "4294967296", "9" * 50, "0", "a\0b", "x" * 60, "²", ""):
+            connection = self.make(f"fe80::1%{scope}", 6881)
+            connection.connect()
+            self.reactor.advance(0)
+            self.assertEqual(getattr(self.factory.failed.pop(), "osError", None), errno.ENODEV)
+            self.assertEqual(connection.fileno(), -1)
+        self.assert_nothing_left()
+
     def test_refused(self) -> None:
         self.listener.close()
         self.connection.connect()

@@ -89,6 +89,51 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(asked, [(IPeerExtension, "functorrent.plugins")])
 
 
+class WithheldTests(SynchronousTestCase):
+    """An extension that is of no use with one torrent."""
+
+    def setUp(self) -> None:
+        self.withheld = Extension("x_withheld")
+        self.other = Extension("x_other")
+        self.withheld.connect = lambda peer: None  # type: ignore[method-assign, assignment, return-value]
+        self.bed = Bed(self.withheld, self.other)
+
+    def offered(self) -> ExtendedHandshake:
+        remote = self.bed.call()
+        remote.greet(more=frame(1, b"to one that is not there") + frame(2, b"to the other"))
+        heard = remote.listen()[1]
+        assert isinstance(heard, ExtendedHandshake)
+        return heard
+
+    def test_it_is_not_offered(self) -> None:
+        """The others keep their ids."""
+        self.assertEqual(self.offered().extensions, {b"x_other": 2})
+        self.assertEqual(self.other.calls[-1], ("message", b"to the other"))
+        self.assertEqual(self.withheld.calls, [])
+
+    def test_beside_items_of_another(self) -> None:
+        self.other.reactions["handshake_items"] = lambda peer: {"metadata_size": 100}
+        offered = self.offered()
+        self.assertEqual((offered.extensions, offered.metadata_size), ({b"x_other": 2}, 100))
+
+    def test_beside_items_that_cannot_be_sent(self) -> None:
+        self.other.reactions["handshake_items"] = lambda peer: {"metadata_size": None}
+        remote = self.bed.call()
+        remote.greet()
+        heard = remote.listen()[1]
+        assert isinstance(heard, ExtendedHandshake)
+        self.assertEqual(heard.extensions, {b"x_other": 2})
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_each_torrent_for_itself(self) -> None:
+        self.assertEqual(self.offered().extensions, {b"x_other": 2})
+        del self.withheld.connect  # type: ignore[method-assign]
+        self.assertEqual(self.offered().extensions, {b"x_withheld": 1, b"x_other": 2})
+        self.bed.table.port = 6881
+        offered = self.offered()
+        self.assertEqual((offered.extensions, offered.port), ({b"x_withheld": 1, b"x_other": 2}, 6881))
+
+
 class BrokenPluginTests(SynchronousTestCase):
     """A plugin's bug switches it off for that connection, and harms nobody else."""
 

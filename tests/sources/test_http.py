@@ -356,14 +356,16 @@ class Cancelling(_Http):
         self.failureResultOf(d, CancelledError)
 
 
-class Watching(_Http):
+class Taking(_Http):
     """What a GET for something larger than an announce has."""
 
-    def watched(self, max_body: int = 300_000, **how: Any) -> Deferred[Any]:
+    def before(self, max_body: int) -> None:
+        """What is known of the server when it is asked."""
+
+    def taken(self, max_body: int = 300_000, **how: Any) -> Deferred[Any]:
         self.seen = bytearray()
-        d = self.client.get(
-            URL, trusted=False, timeout=15.0, max_body=max_body, watch=self.seen.extend, **how
-        )
+        self.before(max_body)
+        d = self.client.get(URL, trusted=False, timeout=15.0, max_body=max_body, take=self.seen.extend, **how)
         self.network.settle()
         return d
 
@@ -374,14 +376,14 @@ class Watching(_Http):
             response(gzip.compress(body), b"Content-Encoding: gzip"),
         ):
             self.serve(answer)
-            self.assertEqual(self.successResultOf(self.watched())[2], body)
+            self.assertEqual(self.successResultOf(self.taken())[2], b"")
             self.assertEqual(self.seen, body)
         self.quiet()
 
     def test_announces_keep_their_cap(self) -> None:
         """What is sent on a connection is capped by what its own callers take, headers and all."""
         self.serve(response(b"x" * 300_000))
-        self.successResultOf(self.watched())
+        self.successResultOf(self.taken())
         self.serve(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000)
         d = self.get()
         self.network.settle()
@@ -390,26 +392,28 @@ class Watching(_Http):
 
     def test_a_length_over_the_cap_is_not_waited_for(self) -> None:
         self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 300001\r\n\r\n")
-        self.refused(self.watched(), HttpTooLong)
+        self.refused(self.taken(), HttpTooLong)
         self.assertTrue(self.network.connections[0].closed)
         self.assertEqual(self.seen, b"")
 
-    def test_the_watch_ends_it(self) -> None:
+    def test_who_takes_it_ends_it(self) -> None:
         def refuse(data: bytes) -> None:
             raise HttpFailed("not this")
 
         self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
-        d = self.client.get(URL, trusted=False, timeout=15.0, max_body=30_000, watch=refuse)
+        self.before(30_000)
+        d = self.client.get(URL, trusted=False, timeout=15.0, max_body=30_000, take=refuse)
         self.network.settle()
         self.assertEqual(self.refused(d), "not this")
         self.assertTrue(self.network.connections[0].closed)
 
-    def test_cancelled_by_the_watch(self) -> None:
+    def test_cancelled_by_who_takes_it(self) -> None:
         self.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+        self.before(30_000)
         gets: list[Deferred[Any]] = []
         gets.append(
             self.client.get(
-                URL, trusted=False, timeout=15.0, max_body=30_000, watch=lambda _: gets[0].cancel()
+                URL, trusted=False, timeout=15.0, max_body=30_000, take=lambda _: gets[0].cancel()
             )
         )
         self.network.settle()
@@ -418,7 +422,7 @@ class Watching(_Http):
 
     def test_bodies_of_other_statuses_are_not_read(self) -> None:
         self.serve(b"HTTP/1.1 404 Not Found\r\nContent-Length: 999999999\r\n\r\nx")
-        self.assertEqual(self.successResultOf(self.watched())[0], 404)
+        self.assertEqual(self.successResultOf(self.taken())[0], 404)
         self.assertEqual(self.seen, b"")
         self.assertTrue(self.network.connections[0].closed)
         self.quiet()
@@ -426,7 +430,7 @@ class Watching(_Http):
     def test_not_kept(self) -> None:
         self.serve(response(b"x"))
         for _ in range(2):
-            self.successResultOf(self.watched(keep=False))
+            self.successResultOf(self.taken(keep=False))
         self.assertEqual(len(self.network.connections), 2)
         self.assertIn(b"onnection: close", self.network.connections[0].value())
         self.assertTrue(self.network.connections[0].closed)

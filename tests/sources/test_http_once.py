@@ -160,3 +160,17 @@ class Deadlines(_Closing, kept.Deadlines):
 
 class Cancelling(_Closing, kept.Cancelling):
     """The same."""
+
+
+class Taking(kept.Taking):
+    """The same of servers that have shown that they hang up."""
+
+    def before(self, max_body: int) -> None:
+        stack = self.client.stack(False, max_body)
+        uri = URI.fromBytes(kept.URL.encode())
+        stack.note_closing("http://t.example", _GuardedEndpoint(stack, uri))
+
+    def test_that_they_were_asked_so(self) -> None:
+        self.serve(response(b"x"))
+        self.successResultOf(self.taken())
+        self.assertIn(b" HTTP/1.0", self.network.connections[0].value())

@@ -57,7 +57,7 @@ class Get:
     def sends(self, data: bytes) -> None:
         """A piece of the body; where it is refused, the GET has failed."""
         try:
-            self.how["watch"](data)
+            self.how["take"](data)
         except HttpFailed as error:
             self.result.errback(error)
 
@@ -65,7 +65,7 @@ class Get:
         if status == 200:
             self.sends(body)
         if not self.over:
-            self.result.callback((status, None, body if status == 200 else b""))
+            self.result.callback((status, None, b""))
 
     def fails(self, error: Exception) -> None:
         self.result.errback(error)
@@ -421,6 +421,17 @@ class TurnTests(_Web):
         self.assertEqual(
             [get.url for get in self.agent.running()][4:], ["http://4.example/0", "http://5.example/0"]
         )
+        self.source.stop()
+
+    def test_servers_take_turns(self) -> None:
+        self.source._downloads._limits = Limits(web_sources_at_once=1)
+        self.many(1, "first.example")
+        for host in ("a.example", "b.example", "c.example"):
+            self.many(3, host)
+        for number in range(9):
+            self.agent.gets[number].answers(status=404)
+        hosts = [get.url.split("/")[2][0] for get in self.agent.gets[1:]]
+        self.assertEqual("".join(hosts), "abcabcabc")
         self.source.stop()
 
     def test_waits(self) -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
+from hashlib import sha1, sha256
 
 from functorrent.limits import DEFAULT_LIMITS
+from functorrent.metainfo.torrent import Metainfo
 from functorrent.store import reading
 from functorrent.store.jobs import STATES, JobQuery, Page
-from tests.store.bed import REPORT, StoreCase, hash_of, hybrid_hashes, hybrid_info, link, magnet_of, result_of
+from tests.store.bed import (
+    REPORT,
+    StoreCase,
+    hash_of,
+    hybrid_hashes,
+    hybrid_info,
+    info_of,
+    link,
+    magnet_of,
+    result_of,
+)
 
 
 def limits(**changed: int) -> object:
@@ -159,6 +170,24 @@ class InfoTests(StoreCase):
         torrent = self.get(self.store.torrent(hash_of(1)))
         self.assertIn(b"udp://late:1", torrent)
         self.assertIn(b"http://seed/", torrent)
+
+    def test_what_is_private_has_its_own_trackers_alone(self) -> None:
+        """What the try asked beside them (extra trackers, BEP 27) is in its report, and nowhere else."""
+        info = info_of(1, b"7:privatei1e")
+        key = sha1(info).digest()
+        self.submit(link(key, None, "&tr=http%3A%2F%2Fown%2Fa"))
+        learned = {"extra trackers": {"answers": [{"url": "udp://extra:1", "until": 9e9}], "failed": []}}
+        self.claim()
+        self.assertTrue(self.failed(key, self.wall.time, learned=learned))
+        (claim,) = self.claim()
+        self.assertEqual(claim.magnet.all_trackers(), ["http://own/a"])
+        report = {"trackers": [{"url": "udp://extra:1", "status": "ok"}], "peers": {}, "reason": None}
+        result = replace(result_of(1, info), private=True, report=report)
+        self.assertTrue(self.get(self.store.fetched("w", result)))
+        torrent = Metainfo.parse(self.get(self.store.torrent(key)))
+        self.assertEqual(torrent.trackers, (("http://own/a",),))
+        self.assertEqual(self.job(key).report["trackers"], report["trackers"])
+        self.assertNotIn(b"extra", self.get(self.store.torrent(key)))
 
 
 class CountTests(StoreCase):

@@ -29,6 +29,7 @@ from functorrent.wire.messages import (
     Have,
     KeepAlive,
     Piece,
+    Port,
     Skipped,
     Unchoke,
     Unknown,
@@ -52,6 +53,7 @@ SPEECH = (
     THEIRS.encode()
     + Bitfield(b"\xf0").encode()
     + KEEP_ALIVE
+    + Port(6881).encode()
     + Extended(0, encode_handshake({"ut_metadata": 3}, {"reqq": 5})).encode()
     + encode_frame(5, bytes(120))  # over SMALL's cap, so skipped
     + Have(7).encode()
@@ -67,6 +69,7 @@ HEARD: list[Event] = [
     THEIRS,
     Bitfield(b"\xf0"),
     KeepAlive(),
+    Port(6881),
     ExtendedHandshake.decode(b"d1:md11:ut_metadatai3ee4:reqqi5ee"),
     Skipped(5, 121),
     Have(7),
@@ -251,7 +254,7 @@ class ReceiveTests(SynchronousTestCase):
 
     def test_only_what_is_needed(self) -> None:
         """Without every_message the rest is not made into values, however it is cut."""
-        wanted = (Handshake, ExtendedHandshake, ExtensionMessage)
+        wanted = (Handshake, ExtendedHandshake, ExtensionMessage, Port)
         expected = [event for event in HEARD if isinstance(event, wanted)]
         for packets in in_every_packet_size(SPEECH):
             session = session_in(State.GREETED, every_message=False)
@@ -294,7 +297,9 @@ class ReceiveTests(SynchronousTestCase):
     def test_without_every_message_lengths_are_checked(self) -> None:
         """Messages that are not looked at may hold anything, but not be of any length."""
         session = session_in(State.OPEN, every_message=False)
-        self.assertEqual(session.receive_data(encode_frame(4, b"short") + encode_frame(7)), [])
+        self.assertEqual(
+            session.receive_data(encode_frame(4, b"short") + encode_frame(7) + encode_frame(9, b"?")), []
+        )
         self.assertIsNone(session.failure)
         session.receive_data(b"\xff\xff\xff\xff\x04")
         self.assertIsInstance(session.failure, MessageTooLong)

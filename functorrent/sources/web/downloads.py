@@ -47,24 +47,24 @@ class _NoRoom(HttpFailed):
 class Download:
     """One file for one magnet; `result` fires with the raw bytes of its info dictionary. Cancellable."""
 
-    __slots__ = ("_downloads", "begun", "get", "over", "place", "result", "size")
+    __slots__ = ("_downloads", "begun", "body", "get", "over", "place", "result")
 
     def __init__(self, place: Place, downloads: Downloads) -> None:
         self.place = place
         self.begun = False
         self.over = False
-        #: Bytes it holds.
-        self.size = 0
+        #: What has come of the file. A bytearray grows in place, and is not put together at the end.
+        self.body = bytearray()
         self.get: Deferred[Any] | None = None
         self.result: Deferred[bytes] = Deferred(lambda _: downloads.drop(self))
         self._downloads = downloads
 
-    def watch(self, data: bytes) -> None:
-        """A piece of the body is there."""
+    def take(self, data: bytes) -> None:
+        """A piece of the file is there."""
         # A page is known by its first byte, and need not come to its end.
-        if not self.size and data and data[0] != 0x64:  # 'd'
+        if not self.body and data and data[0] != 0x64:  # 'd'
             raise _NoTorrent
-        self.size += len(data)
+        self.body += data
         self._downloads.grown(self, len(data))
 
 
@@ -88,7 +88,7 @@ class Downloads:
         self._waiting = 0
         #: How often on end a server failed, and until when it is left alone.
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._files: OrderedDict[Download, tuple[Generator[None, None, Any], bytes]] = OrderedDict()
+        self._files: OrderedDict[Download, Generator[None, None, Any]] = OrderedDict()
         self._filling = False
         self._timers: dict[Any, Any] = {}
         self._stopped = False
@@ -159,7 +159,7 @@ class Downloads:
             max_body=self._most,
             # A connection kept for each server that magnets name would be a socket for each.
             keep=server in self._queues,
-            watch=download.watch,
+            take=download.take,
         )
         download.get.addCallbacks(self._got, self._failed, callbackArgs=(download,), errbackArgs=(download,))
 
@@ -202,7 +202,7 @@ class Downloads:
         if self._held <= self._budget:
             return
         half = self._budget // (2 * len(self._running))
-        newest = next((each for each in reversed(self._running) if each.size > half), download)
+        newest = next((each for each in reversed(self._running) if len(each.body) > half), download)
         if newest is download:
             raise _NoRoom
         get, newest.get = newest.get, None
@@ -215,13 +215,13 @@ class Downloads:
     def _got(self, response: tuple[int, Any, bytes], download: Download) -> None:
         download.get = None
         self._failures.pop(download.place.server, None)
-        status, _, body = response
+        status = response[0]
         if status != 200:
             host = download.place.host
             words = f"has no such torrent ({status})" if status in _GONE else f"answered with status {status}"
             self._end(download, WebSourceFailed(f"{host} {words}"))
             return
-        self._files[download] = (find_span(body, b"info"), body)
+        self._files[download] = find_span(download.body, b"info")
         if len(self._files) == 1:
             self._read()
 
@@ -238,12 +238,12 @@ class Downloads:
         """Read the next slice of the first file."""
         if not self._files:
             return
-        download, (steps, body) = next(iter(self._files.items()))
+        download, steps = next(iter(self._files.items()))
         outcome: bytes | Exception
         try:
             next(steps)
         except StopIteration as stop:
-            outcome = self._info(body, stop.value)
+            outcome = self._info(download.body, stop.value)
         except BencodeError:
             outcome = _NoTorrent()
         else:
@@ -253,13 +253,14 @@ class Downloads:
             self._later(self._read)
         self._end(download, outcome)
 
-    def _info(self, body: bytes, span: tuple[int, int] | None) -> bytes | Exception:
+    def _info(self, body: bytearray, span: tuple[int, int] | None) -> bytes | Exception:
         if span is None:
             return _NoTorrent()
         start, end = span
         if end - start > self._limits.max_metadata:
             return HttpTooLong()
-        return body[start:end]
+        with memoryview(body) as view:
+            return bytes(view[start:end])
 
     def drop(self, download: Download) -> None:
         """It is not wanted any more; its `result` is being cancelled."""
@@ -292,7 +293,8 @@ class Downloads:
         server = download.place.server
         del self._running[download]
         self._files.pop(download, None)
-        self._held -= download.size
+        self._held -= len(download.body)
+        download.body = bytearray()
         self._busy[server] -= 1
         if not self._busy[server]:
             del self._busy[server]

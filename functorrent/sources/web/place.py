@@ -67,10 +67,12 @@ def places(magnet: Magnet) -> Iterator[Place]:
         (magnet.web_seeds, True),
     ):
         for url in urls:
+            # A web seed is the content, or a folder of it, unless it says otherwise.
+            if whole and ".torrent" not in url.lower():
+                continue
             place = parse_place(url)
             if place is None or place.url in seen:
                 continue
-            # A web seed is the content, or a folder of it, unless it says otherwise.
             if not whole or place.url.partition("?")[0].lower().endswith(".torrent"):
                 seen.add(place.url)
                 yield place

@@ -18,16 +18,28 @@ from tests.integration.harness.programs import Program, require_libtorrent
 
 
 class LibtorrentSeeder(Program):
-    """The handle. `port` is where it listens; `listens` False: nobody can call it, as behind NAT."""
+    """The handle. `port` is where it listens; `listens` False: nobody can call it, as behind NAT.
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", *, listens: bool = True) -> None:
+    `dht`: it has a DHT node, on the same port.
+    """
+
+    def __init__(
+        self, folder: Path, host: str = "127.0.0.1", *, listens: bool = True, dht: bool = False
+    ) -> None:
         require_libtorrent()
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._added: set[bytes] = set()
         interface = f"[{host}]:0" if ":" in host else f"{host}:0"
         super().__init__(
-            [sys.executable, "-m", __name__, interface, "listen" if listens else "deaf"],
+            [
+                sys.executable,
+                "-m",
+                __name__,
+                interface,
+                "listen" if listens else "deaf",
+                "dht" if dht else "",
+            ],
             folder / "libtorrent.log",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -67,14 +79,15 @@ class LibtorrentSeeder(Program):
         return answer
 
 
-def main(interface: str, mode: str) -> None:
+def main(interface: str, mode: str, dht: str) -> None:
     """The program."""
     import libtorrent as lt
 
     session = lt.session(
         {
             "listen_interfaces": interface,
-            "enable_dht": False,
+            "enable_dht": bool(dht),
+            "dht_bootstrap_nodes": "",
             "enable_lsd": False,
             "enable_upnp": False,
             "enable_natpmp": False,
