@@ -184,6 +184,44 @@ class Nodes:
         self._look()
         return self.nodes[host].fetched
 
+    def look(self, host: str, infohashes: list[str], at_once: bool) -> dict[str, Any]:
+        """Look for infohashes, to the end of each lookup: seconds to the first peer of each (one by one
+        only), packets and CPU seconds of one."""
+        node = self.nodes[host]
+        operations = lt.alert.category_t.dht_operation_notification
+        node.session.apply_settings({"alert_mask": 0 if at_once else operations | SETTINGS["alert_mask"]})
+        before, cpu = self.counters(host), time.process_time()
+        first: list[float | None] = []
+        for infohash in infohashes:
+            began = time.monotonic()
+            node.session.dht_get_peers(lt.sha1_hash(bytes.fromhex(infohash)))
+            if not at_once:
+                first.append(self._through(node, began))
+        if at_once:
+            # Not watched: looking at hundreds costs more than they do.
+            time.sleep(3)
+        cpu, after = time.process_time() - cpu, self.counters(host)
+        keys = ("dht.dht_messages_in", "dht.dht_messages_out")
+        packets = sum(after[key] - before[key] for key in keys)
+        return {"first": first, "packets": packets / len(infohashes), "cpu": cpu / len(infohashes)}
+
+    def _through(self, node: Node, began: float) -> float | None:
+        """Wait until no lookup of it runs; when its first peer came."""
+        first = None
+        while True:
+            node.session.post_dht_stats()
+            active = None
+            while active is None:
+                node.session.wait_for_alert(100)
+                for alert in node.session.pop_alerts():
+                    if isinstance(alert, lt.dht_get_peers_reply_alert) and first is None:
+                        first = time.monotonic() - began
+                    elif isinstance(alert, lt.dht_stats_alert):
+                        active = alert.active_requests
+            if not [each for each in active if each["type"] == "get_peers"]:
+                return first
+            time.sleep(0.001)
+
     def remove(self, host: str) -> None:
         """Drop every torrent it has."""
         session = self.nodes[host].session
