@@ -45,17 +45,10 @@ def network(folder: Path, count: int) -> Iterator[tuple[DHTNetwork, list[str]]]:
     nodes = DHTNetwork(folder / "nodes", 60, clients=2)
     try:
         seeder, _ = nodes.clients[0]
-        wanted = list(torrents("2k", count))
-        for torrent in wanted:
-            nodes.seed(seeder, torrent.info)
-        end = time.monotonic() + 60
-        while not all(nodes.announces(torrent.infohash) >= 4 for torrent in wanted):
-            if time.monotonic() > end:
-                raise SystemExit("the seeder has not announced its torrents within a minute")
-            time.sleep(0.05)
+        hashes = nodes.seed_all(seeder, [torrent.info for torrent in torrents("2k", count)])
         # Eight nodes are told of each; the rest of them a moment later.
         time.sleep(0.5)
-        yield nodes, [torrent.infohash.hex() for torrent in wanted]
+        yield nodes, [infohash.hex() for infohash in hashes]
     finally:
         nodes.kill()
 

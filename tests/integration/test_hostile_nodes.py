@@ -110,9 +110,9 @@ async def test_lie(reactor: Any, small: ScriptedNodes, lie: str) -> None:
     honest = [node for node in small.nodes if not node.lies]
     ours = PeerAddress(own.host, own.fetcher.port or 0)
     assert any(ours in node.named.get(INFOHASH, ()) for node in honest)
-    # Nobody made us ask where nobody may be asked, and no stranger's id is ours.
-    ids = [table.own_id for table in own.node.tables if table is not None]
-    assert all(node_id not in {node.node_id for node in small.nodes} for node_id in ids)
+    # Who says to be somebody else is nobody.
+    real = {node.node_id: node.address for node in small.nodes}
+    assert all(real.get(node.id) == node.address for node in result.report.closest), result
 
 
 @pytest_twisted.ensureDeferred

@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[3]
 NODE_MODULES = "FUNCTORRENT_NODE_MODULES"
 #: How many others a node is told of when it joins.
 KNOWN = 12
+#: Torrents announced at once.
+BATCH = 8
 
 Endpoint = tuple[str, int]
 
@@ -196,6 +198,29 @@ class DHTNetwork:
     def seed(self, host: str, info: bytes, *, listens: bool = True) -> bytes:
         """Seed an info dictionary at a client of ours, announced to the DHT. Returns the infohash."""
         return self.libtorrent.seed(host, info, listens=listens)
+
+    def seed_all(self, host: str, infos: Sequence[bytes], *, listens: bool = True) -> list[bytes]:
+        """Seed many, a few at a time: a burst loses datagrams, and libtorrent then waits for 15 s. Each is
+        known to half of the eight nodes closest to it when this returns its infohash."""
+        hashes: list[bytes] = []
+        for at in range(0, len(infos), BATCH):
+            batch = [self.seed(host, info, listens=listens) for info in infos[at : at + BATCH]]
+            self.announced(host, batch)
+            hashes += batch
+        return hashes
+
+    def announced(self, host: str, infohashes: Sequence[bytes], seconds: float = 30.0) -> None:
+        """Wait until half of the eight nodes closest to each were told of the seeder at `host`."""
+        end = time.monotonic() + seconds
+        missing, again = list(infohashes), time.monotonic() + 1
+        while missing:
+            time.sleep(0.01)
+            missing = [infohash for infohash in missing if self.announces(infohash) < 4]
+            if missing and time.monotonic() > again:
+                # By itself it would do so in a quarter of an hour.
+                self.libtorrent("announce", host=host)
+                again = time.monotonic() + 2
+            assert time.monotonic() < end, f"{len(missing)} of {len(infohashes)} were not announced"
 
     def announces(self, infohash: bytes) -> int:
         """How many nodes were told of a peer of it."""
