@@ -223,7 +223,7 @@ class JoiningTests(SynchronousTestCase):
 
     def test_lost_datagrams_leave_no_islands(self) -> None:
         """Each joins by a node that may have been cut off itself."""
-        net = Network(seed=5, loss=0.1)
+        net = Network(seed=1, loss=0.25)
         self.addCleanup(net.stop)
         net.add().start()
         for _ in range(79):
@@ -231,7 +231,7 @@ class JoiningTests(SynchronousTestCase):
             net.clock.run(net.clock.seconds() + 0.3)
         net.clock.run(net.clock.seconds() + 120)
         sizes = sorted(len(node.tables[0] or ()) for node in net.ours)
-        self.assertGreaterEqual(sizes[0], 8)
+        self.assertGreaterEqual(sizes[0], 5)
 
     def test_a_network_that_begins_all_at_once(self) -> None:
         """Nobody knows anybody but the first one, and that one nobody at all."""
