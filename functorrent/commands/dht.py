@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from functorrent.cli import OK, SOME_FAILED
 from functorrent.commands.console import Console
-from functorrent.commands.live import live, options_of_command
+from functorrent.commands.live import live, options_of_command, stop
 from functorrent.commands.parser import Parser
 from functorrent.commands.sources import cache_folder, dht_settings
 from functorrent.errors import DhtSilent, FunctorrentError, UsageError
@@ -159,7 +159,7 @@ def _ask(
             status: int = await work(Asking(fetcher.core, sources[0].node, console, values))
             return status
         finally:
-            await fetcher.stop()
+            await stop(fetcher)
 
     return live(console, load_reactor, run)
 
