@@ -17,16 +17,16 @@ from tests.commands_bed import Screen
 
 
 class Reactor:
-    """Runs what it was told to run; `before` is called when it is told of the first."""
+    """Runs what it was told to run; `meanwhile` is called before that."""
 
-    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         self.calls: deque[Callable[[], None]] = deque()
-        self.before = before
+        self.meanwhile = meanwhile
         self.running = True
 
     def callWhenRunning(self, call: Callable[[], None]) -> None:
-        self.before()
         self.calls.append(call)
+        self.meanwhile()
 
     def callFromThread(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
