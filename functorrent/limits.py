@@ -331,7 +331,7 @@ class Limits:
     dht_address_burst: float = 8.0
     #: Until an answer is measured: when the next node is asked, and when this one is given up.
     dht_first_stall: float = 0.4
-    dht_first_timeout: float = 1.5
+    dht_first_timeout: float = 1.0
     #: Bounds of what is measured. libtorrent asks the next after 3 s and gives up after 15.
     dht_min_stall: float = 0.1
     dht_min_timeout: float = 0.3

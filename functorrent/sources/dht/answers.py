@@ -9,6 +9,7 @@ from functorrent.errors import LocalProtocolError, MalformedKrpc
 from functorrent.interfaces import PeerAddress
 from functorrent.rates import Bucket
 from functorrent.sources.dht.core import DhtCore
+from functorrent.sources.dht.pings import Pings
 from functorrent.sources.dht.places import place
 from functorrent.sources.dht.storage import PeerStorage
 from functorrent.sources.dht.tokens import Tokens
@@ -26,6 +27,8 @@ from functorrent.wire.krpc import (
 
 #: Nodes named in one answer (BEP 5), of each family that is asked for.
 _NODES = 8
+#: A table with fewer nodes is in need of them.
+_FEW = 32
 #: Addresses whose rate is remembered; who comes after so many begins anew.
 _MAX_ADDRESSES = 8192
 
@@ -39,8 +42,10 @@ class Answers:
         send: Callable[[bytes, tuple[str, int]], Any],
         tokens: Tokens,
         storage: PeerStorage,
+        pings: Pings,
     ) -> None:
         self._core = core
+        self._pings = pings
         self._send = send
         self._tokens = tokens
         self._storage = storage
@@ -102,8 +107,12 @@ class Answers:
     def _heard(self, node: NodeInfo) -> None:
         core = self._core
         table = core.tables.get(":" in node.address.host)
-        if table is not None and core.allowed(node):
-            table.heard(node, float(core.clock.seconds()))
+        if table is None or not core.allowed(node):
+            return
+        if table.heard(node, float(core.clock.seconds())) and len(table) < _FEW:
+            # A full table takes them in now and then; in a young network they are all there is.
+            for each in table.candidates():
+                self._pings.add(each.address, each.id)
 
     def _answer(self, query: Query, asker: PeerAddress, external: bytes) -> bytes:
         core, v6 = self._core, ":" in asker.host

@@ -27,6 +27,8 @@ _HEDGE = 0.5
 _SOON = 10.0
 _FIRST_RETRY = 15.0
 _LAST_RETRY = 300.0
+#: ... and when it comes while few nodes are known.
+_FEW_RETRY = 30.0
 
 
 class Joining:
@@ -190,6 +192,12 @@ class Joining:
         if not self._on and now - max(self._began, self._last) >= _SOON:
             self.start()
         return self.hold
+
+    def look(self) -> None:
+        """Called now and then: with next to nobody known, the network is looked for once more."""
+        now = self._core.clock.seconds()
+        if not self._on and self._core.known < CLOSEST and now - self._began >= _FEW_RETRY:
+            self.start()
 
     def stop(self) -> None:
         """Leave nothing running."""

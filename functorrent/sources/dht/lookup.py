@@ -43,6 +43,7 @@ class Candidate:
 
     __slots__ = (
         "address",
+        "again",
         "bound",
         "distance",
         "done",
@@ -50,6 +51,7 @@ class Candidate:
         "node_id",
         "path",
         "place",
+        "replied",
         "stalled",
         "token",
     )
@@ -73,6 +75,9 @@ class Candidate:
         self.bound: bool | None = None
         self.stalled = False
         self.done = False
+        self.replied = False
+        #: Whether it is asked for the second time.
+        self.again = False
         #: For announce_peer, where it gave one.
         self.token: bytes | None = None
 
@@ -296,6 +301,9 @@ class Lookup:
         self, candidate: Candidate, node_id: bytes, nodes: Iterable[NodeInfo], token: bytes | None
     ) -> None:
         """It answered, by the id it was named with (or by any, where none was known), late perhaps."""
+        if candidate.replied:
+            return
+        candidate.replied = True
         if not candidate.done:
             self._end(candidate)
         self._places[candidate.place] = _TRIES
@@ -331,6 +339,11 @@ class Lookup:
             # One more try for its place, as it may have been named with somebody else's id.
             self._places[candidate.place] -= 1
             self._free(candidate)
+            if candidate.node_id is None and not candidate.again and not self.replied:
+                # A host to begin with, and nobody else has answered: a lost datagram must not be the end.
+                candidate.again = True
+                candidate.done = False
+                heappush(candidate.path.candidates, candidate)
 
     def misnamed(self, candidate: Candidate, node_id: bytes) -> None:
         """It answered by this id, which is not the one that it was named with."""

@@ -72,12 +72,12 @@ class DhtNode:
         core.calls = Calls(clock, send, limits, settings.rate, core.stats, self._heard, self._silent)
         self._votes = {v6: AddressVotes() for v6 in families}
         self.storage = PeerStorage(limits)
-        self._answers = Answers(core, send, Tokens(), self.storage)
         self._pings = Pings(core)
+        self._answers = Answers(core, send, Tokens(), self.storage, self._pings)
         self._joining = joining = Joining(core, settings, resolver, self._joined)
         self.searches = Searches(core, joining.more, joining.seeds)
         joining.searches = self.searches
-        self._upkeep = Upkeep(core, self._pings, self.storage, settings.table_file, joining.more)
+        self._upkeep = Upkeep(core, self._pings, self.storage, settings.table_file, joining)
         self._walks: set[Walks] = set()
         self._waiting: list[Deferred[None]] = []
         self._joined_once = False

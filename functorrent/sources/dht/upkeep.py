@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
 
 from functorrent.errors import OutputError
 from functorrent.sources.dht.core import DhtCore
+from functorrent.sources.dht.joining import Joining
 from functorrent.sources.dht.lookup import Candidate
 from functorrent.sources.dht.pings import Pings
 from functorrent.sources.dht.saved import SavedTable, save
@@ -34,13 +34,13 @@ class Upkeep:
         pings: Pings,
         storage: PeerStorage,
         table_file: str | None,
-        more: Callable[[Walk], bool],
+        joining: Joining,
     ) -> None:
         self._core = core
         self._pings = pings
         self._storage = storage
         self._file = table_file
-        self._more = more
+        self._joining = joining
         self._walk: Walk | None = None
         self._targets: list[tuple[bool, bytes]] = []
         self._timer: Any = None
@@ -72,6 +72,8 @@ class Upkeep:
             if core.known:
                 self._targets += [(v6, target) for target in table.stale(now)]
         self._refresh()
+        if core.known:
+            self._joining.look()
         if now - self._expired >= _EXPIRE:
             self._expired = now
             self._storage.expire(now)
@@ -89,7 +91,7 @@ class Upkeep:
         """One bucket at a time: nothing waits for it."""
         if self._walk is None and self._targets:
             v6, target = self._targets.pop(0)
-            self._walk = Walk(self._core, target, v6, "find_node", self, self._more)
+            self._walk = Walk(self._core, target, v6, "find_node", self, self._joining.more)
             self._walk.start()
 
     def walk_answered(self, walk: Walk, candidate: Candidate, response: Response) -> None:

@@ -53,8 +53,8 @@ class Walk:
     """One lookup in one family.
 
     `target`: bytes of 20. `method`: ``get_peers`` or ``find_node``. `more(walk)`: whether further nodes to
-    begin with may come yet, so that having asked all of them in vain is not the end. `limits`: other ones
-    than the node's, of paths and queries in flight.
+    begin with may come yet, so that fewer than 8 answers, of all who were asked, are not the end. `limits`:
+    other ones than the node's, of paths and queries in flight.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Walk:
             self._ask()
         if self.over or self._paused or not lookup.finished:
             return
-        if lookup.replied or not self._more(self):
+        if lookup.replied >= CLOSEST or not self._more(self):
             self._end()
 
     def turn(self) -> None:

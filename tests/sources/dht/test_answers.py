@@ -23,6 +23,7 @@ from functorrent.wire.krpc import (
     encode_find_node,
     encode_get_peers,
     encode_ping,
+    encode_response,
 )
 from tests.sources.dht.network import PORT, Literals, SimClock
 
@@ -35,12 +36,13 @@ class AnswersTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = SimClock()
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.asked: list[tuple[bytes, tuple[str, int]]] = []
         self.node = self.make()
 
     def make(self, *, read_only: bool = False, **limits: float) -> DhtNode:
         node = DhtNode(
             self.clock,
-            lambda data, address: self.sent.append((data, address)),
+            self.send,
             DhtSettings(bootstrap=(), read_only=read_only),
             Literals(),
             limits=replace(DEFAULT_LIMITS, **limits),  # type: ignore[arg-type]
@@ -48,6 +50,10 @@ class AnswersTests(SynchronousTestCase):
         )
         self.addCleanup(node.stop)
         return node
+
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        queries = isinstance(decode_krpc(data), Query)
+        (self.asked if queries else self.sent).append((data, address))
 
     def ask(self, query: bytes, source: tuple[str, int] = ASKER) -> Response | Error:
         """What it answers, in one datagram to who asked."""
@@ -136,18 +142,36 @@ class AnswersTests(SynchronousTestCase):
         answer = self.ask(b"d1:ad2:id3:abce1:q4:ping1:t2:aa1:y1:qe")
         self.assertEqual(answer, Error(b"aa", 203, b"Protocol Error"))
 
-    def test_who_asks_is_a_candidate_and_no_more(self) -> None:
+    def test_who_asks_is_a_candidate_that_must_answer_itself(self) -> None:
         self.ask(encode_ping(b"aa", ID))
         table = self.node.tables[0]
         assert table is not None
         self.assertEqual(len(table), 0)
-        self.assertEqual(table.candidates(), [NodeInfo(ID, PeerAddress(*ASKER))])
+        # In a young table it is pinged at once.
+        [(data, target)] = self.asked
+        self.assertEqual(target, ASKER)
+        self.node.received(encode_response(decode_krpc(data).transaction, ID), ASKER)
+        self.assertEqual(list(table), [NodeInfo(ID, PeerAddress(*ASKER))])
+
+    def test_in_a_full_table_it_waits_for_its_ping(self) -> None:
+        table, own = self.node.tables[0], self.node.ids[0]
+        assert table is not None and own is not None
+        for depth in range(8):
+            for number in range(8):
+                near = int.from_bytes(own, "big") ^ (1 << 159 - depth) ^ number
+                host = f"23.{depth}.{number}.1"
+                table.answered(NodeInfo(near.to_bytes(20, "big"), PeerAddress(host, PORT)), 0.0)
+        self.assertEqual(len(table), 64)
+        newcomer = (int.from_bytes(own, "big") ^ 1 << 100).to_bytes(20, "big")
+        self.ask(encode_ping(b"aa", newcomer))
+        self.assertEqual(self.asked, [])
+        self.assertEqual(table.candidates(), [NodeInfo(newcomer, PeerAddress(*ASKER))])
 
     def test_read_only_nodes_are_answered_but_not_kept(self) -> None:
         self.ask(encode_ping(b"aa", ID, read_only=True))
         table = self.node.tables[0]
         assert table is not None
-        self.assertEqual(table.candidates(), [])
+        self.assertEqual((table.candidates(), self.asked), ([], []))
 
     def test_read_only_we_answer_nobody(self) -> None:
         node = self.make(read_only=True)
@@ -156,7 +180,7 @@ class AnswersTests(SynchronousTestCase):
         self.assertEqual(self.sent, [])
         # ... and say so when we ask (BEP 43).
         node.ping(PeerAddress("20.0.0.1", 1)).addErrback(lambda _: None)
-        query = decode_krpc(self.sent[0][0])
+        query = decode_krpc(self.asked[0][0])
         assert isinstance(query, Query)
         self.assertTrue(query.read_only)
 

@@ -69,7 +69,7 @@ class JoiningTests(SynchronousTestCase):
         self.assertEqual(reports, [])
         self.assertTrue(self.net.sent)
         self.go(3)
-        self.assertEqual([(each.asked, each.answered) for each in reports], [(1, 0)])
+        self.assertEqual([(each.asked, each.answered) for each in reports], [(2, 0)])
 
     def test_a_name_server_that_does_not_answer_is_waited_for_as_long(self) -> None:
         net = self.net
@@ -220,6 +220,34 @@ class JoiningTests(SynchronousTestCase):
         reports = self._get(node)
         self.go(5)
         self.assertGreater(reports[0].answered, 8)
+
+    def test_lost_datagrams_leave_no_islands(self) -> None:
+        """Each joins by a node that may have been cut off itself."""
+        net = Network(seed=1, loss=0.25)
+        self.addCleanup(net.stop)
+        net.add().start()
+        for _ in range(79):
+            net.add([net.random.choice(net.ours).address]).start()
+            net.clock.run(net.clock.seconds() + 0.3)
+        net.clock.run(net.clock.seconds() + 120)
+        sizes = sorted(len(node.tables[0] or ()) for node in net.ours)
+        self.assertGreaterEqual(sizes[0], 5)
+
+    def test_a_network_that_begins_all_at_once(self) -> None:
+        """Nobody knows anybody but the first one, and that one nobody at all."""
+        net = self.net
+        net.add().start()
+        for _ in range(30):
+            net.add([net.ours[0].address]).start()
+            self.go(0.02)
+        self.go(60)
+        sizes = sorted(len(node.tables[0] or ()) for node in net.ours)
+        self.assertGreaterEqual(sizes[0], 8)
+        for holder in net.ours[:10]:
+            infohash = net.random.randbytes(20)
+            net.get_peers(holder, infohash, 7777)
+            _, found = net.get_peers(net.ours[-1], infohash)
+            self.assertEqual([each.host for each in found], [info(holder).address.host])
 
     def test_a_hundred_nodes_join_one_by_one_and_know_enough(self) -> None:
         net = self.net

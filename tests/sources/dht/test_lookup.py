@@ -166,6 +166,28 @@ class LookupTests(SynchronousTestCase):
         self.assertEqual(host.node_id, node(1 << 155).id)
         self.assertEqual(host.distance, 1 << 155)
 
+    def test_a_host_to_begin_with_is_asked_twice(self) -> None:
+        walk = lookup()
+        walk.seed_addresses([PeerAddress("20.0.0.1", 1)])
+        host = take(walk)
+        self.assertIsNone(walk.take())
+        walk.failed(host)
+        self.assertFalse(walk.finished)
+        self.assertIs(take(walk), host)
+        # The answers to both come: it counts once.
+        walk.answered(host, node(5).id, [node(3)], None)
+        walk.answered(host, node(5).id, [node(2)], None)
+        self.assertEqual((walk.replied, walk.waiting, walk.in_flight), (1, 0, 0))
+        self.assertEqual(take(walk).distance, 3)
+
+    def test_a_host_that_is_silent_twice_is_given_up(self) -> None:
+        walk = lookup()
+        walk.seed_addresses([PeerAddress("20.0.0.1", 1)])
+        walk.failed(take(walk))
+        walk.failed(take(walk))
+        self.assertTrue(walk.finished)
+        self.assertEqual(walk.asked, 2)
+
     def test_one_node_of_an_address_and_of_a_24(self) -> None:
         walk = lookup()
         walk.seed([node(1, "20.1.1.1"), node(2, "20.1.1.1", 2), node(3, "20.1.1.200"), node(4, "20.1.2.1")])
