@@ -391,7 +391,7 @@ class Limits:
     #: An infohash is announced once in so long, and what others announce is believed for twice as long, so
     #: that one lost datagram costs nothing.
     lsd_interval: float = 300.0
-    #: Datagrams at once, on each interface, and seconds for each one after that. BEP 14 wants no more than
+    #: Datagrams at once, into each subnet, and seconds for each one after that. BEP 14 wants no more than
     #: one a minute, and several infohashes in one for over 5 torrents. Transmission: one a minute.
     lsd_burst: int = 5
     lsd_minute: float = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from functorrent.cli import WallClock
-from functorrent.commands.sources import cache_folder, dht_settings, source_makers
+from functorrent.commands.sources import cache_folder, dht_settings, from_anywhere, source_makers
 from functorrent.errors import UsageError
 from functorrent.options import COMMAND, DAEMON, OPTIONS, defaults
 from functorrent.sources.dht.settings import BOOTSTRAP, DhtSettings
@@ -37,6 +37,15 @@ class MakerTests(FolderTestCase):
         missing = os.path.join(self.folder(), "missing.txt")
         error = self.assertRaises(UsageError, self.names, extra_trackers=missing)
         self.assertIn(f"--extra-trackers {missing}", str(error))
+
+    def test_a_list_found_from_anywhere(self) -> None:
+        """A daemon goes to another folder than that where its option was typed."""
+        for given, expected in (
+            ("list.txt", os.path.abspath("list.txt")), ("/a/list.txt", "/a/list.txt"),
+            ("https://u.example/list.txt", "https://u.example/list.txt"), (None, None),
+        ):  # fmt: skip
+            values = {**defaults(DAEMON), "extra-trackers": given}
+            self.assertEqual(from_anywhere(values), {**values, "extra-trackers": expected})
 
     def test_the_dht_is_as_the_options_say(self) -> None:
         values = defaults(DAEMON)

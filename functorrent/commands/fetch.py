@@ -194,8 +194,7 @@ class _Fetch:
         from functorrent.fetch.fetcher import Fetcher
 
         values = self._values
-        folder = cache_folder(os.environ)
-        makers = source_makers(values, folder, WallClock(), lsd=values["lsd"], late=True)
+        makers = source_makers(values, cache_folder(os.environ), WallClock(), lsd=values["lsd"])
         return Fetcher(reactor, self._settings, sources=makers)
 
     def _interrupt(self, status: int) -> None:

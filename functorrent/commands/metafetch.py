@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from functorrent import __version__
 from functorrent.commands.console import raise_file_limit
-from functorrent.commands.sources import source_makers
+from functorrent.commands.sources import from_anywhere, source_makers
 from functorrent.daemon.collector import calm_collector
 from functorrent.daemon.exporter import Exporter
 from functorrent.daemon.health import Health
@@ -84,7 +84,7 @@ class Composition:
         self.store = Database(reactor, wall, os.path.join(self._data, STORE))
         self.telemetry = Telemetry(reactor, wall, self.store, __version__)
         self._library = Library(reactor, self.store)
-        makers = source_makers(self._whole_paths(), self._data, wall, lsd=not values["no-lsd"])
+        makers = source_makers(from_anywhere(values), self._data, wall, lsd=not values["no-lsd"])
         self.fetcher = Fetcher(reactor, values["settings"], sources=makers, library=self._library)
         self._files = FileThreads(reactor, "functorrent files")
         self.exporter = Exporter(reactor, self.store, folder, self.health, self._files.run)
@@ -150,13 +150,6 @@ class Composition:
     def _ended(self, *what: Any) -> None:
         self.telemetry.ended(*what)
         log_ended(*what)
-
-    def _whole_paths(self) -> dict[str, Any]:
-        """The options, the file of --extra-trackers found from anywhere."""
-        extra = self._values["extra-trackers"]
-        if extra is not None and "://" not in extra:
-            extra = os.path.abspath(extra)
-        return {**self._values, "extra-trackers": extra}
 
     # -- parts ---------------------------------------------------------------------------------
 

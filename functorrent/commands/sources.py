@@ -21,18 +21,19 @@ EXTRA_TRACKERS = "extra-trackers"
 
 
 def source_makers(
-    values: Mapping[str, Any], folder: str | None, wall: Any, *, lsd: bool, late: bool = False
+    values: Mapping[str, Any], folder: str | None, wall: Any, *, lsd: bool
 ) -> list[IPeerSourceMaker]:
     """The makers of the sources, for a Fetcher.
 
     `values`: options by name. `folder`: where the DHT's routing table and lists of trackers are kept
     between runs, None for nowhere. `wall`: has `now`, as an IWallClock. `lsd`: whether the local network
-    is asked. `late`: the DHT may be loaded when peers nearby had their chance. Raises UsageError where a
-    list of trackers cannot be read.
+    is asked. Raises UsageError where a list of trackers cannot be read.
     """
     makers: list[IPeerSourceMaker] = []
     if not values["no-dht"]:
-        makers.append(_late_dht(values, folder) if late else _dht(values, folder))
+        from functorrent.sources.dht.source import DhtSourceMaker
+
+        makers.append(DhtSourceMaker(dht_settings(values, folder)))
     if lsd:
         from functorrent.sources.lsd import LsdSourceMaker
 
@@ -48,18 +49,6 @@ def source_makers(
     return makers
 
 
-def _dht(values: Mapping[str, Any], folder: str | None) -> IPeerSourceMaker:
-    from functorrent.sources.dht.source import DhtSourceMaker
-
-    return DhtSourceMaker(dht_settings(values, folder))
-
-
-def _late_dht(values: Mapping[str, Any], folder: str | None) -> IPeerSourceMaker:
-    from functorrent.sources.dht.late import LateDhtMaker
-
-    return LateDhtMaker(lambda: _dht(values, folder))
-
-
 def dht_settings(values: Mapping[str, Any], folder: str | None, **more: Any) -> DhtSettings:
     """How our DHT node is run. `more`: what else to set."""
     from functorrent.sources.dht.settings import DhtSettings
@@ -72,6 +61,14 @@ def dht_settings(values: Mapping[str, Any], folder: str | None, **more: Any) -> 
         rate=values["dht-rate"],
         **more,
     )
+
+
+def from_anywhere(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, for a process that leaves the folder where it was started: with whole paths."""
+    extra = values["extra-trackers"]
+    if extra is not None and "://" not in extra:
+        extra = os.path.abspath(extra)
+    return {**values, "extra-trackers": extra}
 
 
 def _in(folder: str | None, name: str) -> str | None:

@@ -7,6 +7,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet.task import deferLater
 from zope.interface import implementer
@@ -21,6 +22,8 @@ from functorrent.metainfo import Metainfo
 from functorrent.sources.extra import ExtraTrackersMaker
 from functorrent.testing import HTTPLie, ScriptedTracker, sample_info, sample_magnet, tracker_lies
 from functorrent.wire.bencode import encode
+from tests.integration.harness.command import Command, check_file
+from tests.integration.harness.command import fetch as run_fetch
 from tests.integration.harness.libtorrent_seeder import LibtorrentSeeder
 from tests.integration.harness.listening import Listening
 from tests.integration.harness.opentracker import OpenTracker
@@ -189,7 +192,58 @@ async def test_a_passkey_is_enough(listening: Listening, start: START) -> None:
     ]
 
 
+@pytest_twisted.ensureDeferred
+async def test_the_daemon(reactor: Any, tmp_path: Path, listening: Listening) -> None:
+    """The file it writes of what is private, too, has the magnet's own tracker alone."""
+    info = _private("of a daemon")
+    extra = ScriptedTracker([listening.seeder(info)])
+    (tmp_path / "list.txt").write_text(listening.udp(extra))
+    own_url = listening.http(ScriptedTracker())
+    options = ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "out"), "--http", "off"]
+    options += ["--extra-trackers", str(tmp_path / "list.txt"), "--allow-local", "--no-dht", "--no-lsd"]
+    magnet = sample_magnet(info, trackers=[own_url])
+    daemon = Command(reactor, ["-m", "twisted", "metafetch", *options, magnet], 30, path=str(tmp_path))
+    path = tmp_path / "out" / f"{sha1(info).hexdigest()}.torrent"
+    try:
+        for _ in range(150):
+            if path.exists() or daemon.ended.called:
+                break
+            await deferLater(reactor, 0.1)
+        assert path.exists(), (daemon.out, daemon.err)
+        daemon.signal("TERM")
+        outcome = await daemon.ended
+    finally:
+        daemon.kill()
+    assert "Traceback" not in outcome.err + outcome.out, outcome
+    assert Metainfo.parse(path.read_bytes()).trackers == ((own_url,),)
+    assert [announce.event for announce in extra.announces] == ["started", "stopped"]
+
+
 # -- lists on the web --------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_command(
+    reactor: Any, listening: Listening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is kept in the user's cache folder, and read once a day; a file that is not there is told."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    info = sample_info(2_000, "extra command")
+    tracker = ScriptedTracker([listening.seeder(info)])
+    tracker_url = listening.udp(tracker)
+    served = Served(f"{tracker_url}\nwss://tracker.example\n")
+    url = listening.http(ScriptedTracker(), served)
+    for number in (1, 2):
+        outcome = await run_fetch(
+            reactor, tmp_path / f"out{number}", sample_magnet(info), "--extra-trackers", url
+        )
+        result = check_file(outcome, info, ())
+        assert [line["url"] for line in result["report"]["trackers"]] == [tracker_url]
+    assert served.requests == 1
+    missing = str(tmp_path / "none.txt")
+    outcome = await run_fetch(reactor, tmp_path, sample_magnet(info), "--extra-trackers", missing)
+    assert outcome.status == 2
+    assert outcome.err.strip().endswith(f"--extra-trackers {missing}: No such file or directory"), outcome
 
 
 @pytest_twisted.ensureDeferred

@@ -24,7 +24,8 @@ from functorrent.metainfo import Metainfo
 from functorrent.sources.web import WebSourceMaker
 from functorrent.testing import HTTPLie, ScriptedTracker, sample_info, sample_magnet, tracker_lies
 from functorrent.wire.bencode import encode
-from tests.integration.harness.command import Command
+from tests.integration.harness.command import Command, check_file
+from tests.integration.harness.command import fetch as run_fetch
 from tests.integration.harness.listening import Listening
 from tests.integration.harness.programs import free_port, require_libtorrent
 
@@ -235,6 +236,23 @@ async def test_many_of_one_server(reactor: Any, listening: Listening, start: STA
     assert len(Indexer.connections) < 30, len(Indexer.connections)
 
 
+@pytest_twisted.ensureDeferred
+async def test_the_command(reactor: Any, tmp_path: Path, listening: Listening) -> None:
+    """Nobody is asked without --web-sources: a magnet's URL would tell its maker who fetches."""
+    info = sample_info(2_000, "web command")
+    counted = Counted()
+    url = listening.http(ScriptedTracker(), counted, File(torrent(info)))
+    link = sample_magnet(info) + f"&xs={url}&ws={url}.torrent"
+    outcome = await run_fetch(reactor, tmp_path, link)
+    assert (outcome.status, counted.requests) == (1, []), outcome
+    outcome = await run_fetch(reactor, tmp_path, link, "--web-sources")
+    result = check_file(outcome, info, ())
+    assert len(counted.requests) == 1
+    assert result["report"]["sources"] == [
+        {"source": "web sources", "peers": 0, "detail": "127.0.0.1 had the .torrent"}
+    ]
+
+
 # -- others ------------------------------------------------------------------------------------
 
 
@@ -294,7 +312,7 @@ async def test_liar(reactor: Any, listening: Listening, start: START, lie: str) 
     info = sample_info(2_000, f"web {lie}")
     liar = listening.http(ScriptedTracker(), make(reactor, info)) + "/0123456789abcdef?passkey=secret"
     honest = listening.http(ScriptedTracker(), File(torrent(info)))
-    fetcher = start(max_metadata=1 << 22, limits={"web_source_timeout": 1.5})
+    fetcher = start(max_metadata=1 << 22, limits={"web_source_timeout": 0.8})
     alone, seconds = await fetch(reactor, fetcher, magnet(info, liar))
     assert isinstance(alone, FetchFailed)
     assert str(alone).startswith(f"no trackers; {words}"), str(alone)

@@ -7,9 +7,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from functorrent.addresses import AddressGuard
-from functorrent.interfaces import PeerAddress, SourceContext, SourceReport
+from functorrent.interfaces import IIdentity, IPeerSink, PeerAddress, SourceContext, SourceReport
 from functorrent.limits import Limits
 from functorrent.magnet import Magnet
 from functorrent.sources.lsd.links import Link
@@ -71,6 +72,7 @@ class FakeMulticast:
         return [decode_announce(datagrams[False]) for datagrams in self.sent]
 
 
+@implementer(IIdentity)
 class Identity:
     """Where we listen."""
 
@@ -82,6 +84,7 @@ class Identity:
         return bytes(20)
 
 
+@implementer(IPeerSink)
 class Sink:
     """Takes notes of the peers."""
 

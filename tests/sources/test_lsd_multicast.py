@@ -217,7 +217,7 @@ class Joining(Case):
 
 class Sending(Case):
     def test_from_each_of_our_addresses(self) -> None:
-        """Over IPv4 the address an announce comes from is the one we are called at."""
+        """Over IPv4 the address that an announce comes from is the one we are called at."""
         self.multicast.join(LINKS)
         self.assertEqual(self.multicast.send({False: b"4", True: b"6"}), 3)
         self.assertEqual(
@@ -228,6 +228,15 @@ class Sending(Case):
                 (GROUP6, struct.pack("@I", ETH6.number), b"6"),
             ],
         )
+
+    def test_once_into_each_subnet(self) -> None:
+        """A server has hundreds of addresses in one subnet, and a laptop some in two."""
+        aliases = [ETH._replace(address=f"192.168.1.{last}") for last in range(20, 200)]
+        other = ETH._replace(address="10.0.0.5")
+        self.multicast.join([ETH, *aliases, other, ETH6, LINK])
+        self.assertEqual(self.multicast.send({False: b"4", True: b"6"}), 3)
+        ways = [socket.inet_aton(ETH.address), socket.inet_aton(other.address), struct.pack("@I", 2)]
+        self.assertEqual([by for _, by, _ in self.net.sent], ways)
 
     def test_where_it_cannot_go(self) -> None:
         self.multicast.join(LINKS)

@@ -139,6 +139,10 @@ class Hearing(Case):
         bed.hear(sent[False], ETH.address)
         bed.hear(sent[True], "fe80::5")
         bed.hear(announce(2, port=50000), ETH.address)
+        # Our port was another one a moment ago; or a router sends what we sent, as its own.
+        mine = decode_announce(sent[False]).cookie
+        assert mine is not None
+        bed.hear(announce(2, port=50002, cookie=mine.decode()))
         self.assertEqual(bed.source.stats.heard, 0)
         self.assertEqual(sink.found, [])
         # Another program of this machine is a peer.
@@ -211,6 +215,16 @@ class Announcing(Case):
             self.assertEqual(said.host, host.encode())
             self.assertTrue(said.cookie)
         self.assertEqual(bed.source.stats.sent, len(LINKS))
+
+    def test_the_answer_to_a_neighbour(self) -> None:
+        """Who announces what we look for hears of us with the next datagram."""
+        bed = self.bed()
+        for number in range(1, 101):
+            bed.find(number)
+        bed.hear(announce(99))
+        bed.pass_time(0.2)
+        (said,) = bed.multicast.announces()
+        self.assertEqual(said.infohashes[0], infohash(99))
 
     def test_nothing_after_the_end(self) -> None:
         """From then on a torrent may be known to be private (BEP 27)."""

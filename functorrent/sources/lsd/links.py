@@ -34,6 +34,12 @@ class Link(NamedTuple):
         """Whether it is an IPv6 subnet."""
         return ":" in self.address
 
+    @property
+    def subnet(self) -> tuple[bool, int, int, int]:
+        """What it has in common with our other addresses there: family, interface, shift, subnet's number."""
+        shift = (128 if self.v6 else 32) - self.prefix
+        return self.v6, self.number, shift, _number(self.address) >> shift
+
 
 def read_links(most: int) -> tuple[Link, ...]:
     """The subnets of this machine now, of at most `most` interfaces; loopback is none.
@@ -73,13 +79,12 @@ class Neighbourhood:
         #: Our own addresses, without scopes.
         self.ours = frozenset(link.address for link in self.links)
         #: (family, interface's number) to (prefix's complement in bits, subnet as a number).
-        self._subnets: dict[tuple[bool, int], list[tuple[int, int]]] = {}
+        self._subnets: dict[tuple[bool, int], set[tuple[int, int]]] = {}
         for link in self.links:
-            shift = (128 if link.v6 else 32) - link.prefix
-            subnet = (shift, _number(link.address) >> shift)
+            v6, number, shift, subnet = link.subnet
             # 0: the system did not say by which one it came.
-            for index in (link.number, 0):
-                self._subnets.setdefault((link.v6, index), []).append(subnet)
+            for index in (number, 0):
+                self._subnets.setdefault((v6, index), set()).add((shift, subnet))
         self._names = {link.number: link.name for link in self.links}
         self._known: dict[tuple[str, int], bool] = {}
 

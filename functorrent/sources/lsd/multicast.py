@@ -57,19 +57,26 @@ class Multicast:
         self._clock = clock
         self._received = received
         self._groups: dict[bool, _Group] = {}
-        self._links: tuple[Link, ...] = ()
+        #: By which links datagrams go out, by family.
+        self._ways: dict[bool, list[Link]] = {}
 
     def join(self, links: Iterable[Link]) -> set[str]:
         """Be in the groups on these links alone. Returns the names of the interfaces where we are.
 
         What cannot be joined is passed over: not every interface, and not every machine, has multicast.
         """
-        self._links = tuple(links)
+        links = tuple(links)
+        # One into each of our subnets, from the first address there, so that each sees one it can reach; over
+        # IPv6 the system chooses the best one of the interface.
+        ways: dict[bool, dict[Any, Link]] = {False: {}, True: {}}
+        for link in links:
+            ways[link.v6].setdefault(link.number if link.v6 else link.subnet, link)
+        self._ways = {v6: list(each.values()) for v6, each in ways.items()}
         joined: set[str] = set()
         if not IReactorFDSet.providedBy(self._reactor):
             return joined
         for v6 in (False, True):
-            wanted = {link.number: link for link in self._links if link.v6 == v6}
+            wanted = {link.number: link for link in links if link.v6 == v6}
             group = self._groups.get(v6)
             if group is not None and not group.open:
                 group = None
@@ -94,10 +101,7 @@ class Multicast:
             group = self._groups.get(v6)
             if group is None or not group.open:
                 continue
-            # One for each of our addresses, so that each subnet sees the address it can reach; over IPv6 the
-            # system chooses the best one.
-            links = [link for link in self._links if link.v6 == v6]
-            for link in {link.number: link for link in links}.values() if v6 else links:
+            for link in self._ways[v6]:
                 sent += group.send(data, link)
         return sent
 

@@ -42,13 +42,12 @@ class Neighbours:
 
     def peers(self, infohash: bytes, now: float) -> list[PeerAddress]:
         """Who has announced it lately, the one heard last first."""
-        oldest = now - self._life
-        found = [
-            (when, peer)
-            for peer, heard in self._heard.items()
-            if (when := heard.get(infohash)) is not None and when > oldest
-        ]
-        return [peer for _, peer in sorted(found, reverse=True)] if found else []
+        # Nearly always nobody: that must cost a bulk fetch next to nothing.
+        heard = [(peer, each) for peer, each in self._heard.items() if infohash in each]
+        if not heard:
+            return []
+        found = [(each[infohash], peer) for peer, each in heard]
+        return [peer for when, peer in sorted(found, reverse=True) if when > now - self._life]
 
     def clear(self) -> None:
         """We are on another network: forget everybody."""

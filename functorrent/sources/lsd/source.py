@@ -52,7 +52,7 @@ _LINK_LOCAL = "fe80:"
 
 @dataclass(slots=True)
 class LsdStats:
-    """Counters: datagrams sent (one for each interface) and read; announces of neighbours taken in; those
+    """Counters: datagrams sent (one into each subnet) and read; announces of neighbours taken in; those
     dropped because their sender was no neighbour, or too many came; and peers given to sinks."""
 
     sent: int = 0
