@@ -264,9 +264,11 @@ class Calls:
         round_trips, forget = self.round_trips, self._limits.dht_forget
         unsent, self._unsent = self._unsent, deque()
         for call in unsent:
-            del self._open[call.transaction]
-            self._lose(call)
-            call.state = OVER
+            # Who was told of the one before may have stopped us.
+            if call.state == OPEN:
+                del self._open[call.transaction]
+                self._lose(call)
+                call.state = OVER
         due = now - round_trips.stall
         while self._fresh and self._fresh[0].sent <= due:
             call = self._fresh.popleft()

@@ -176,6 +176,21 @@ class CallsTests(SynchronousTestCase):
         self.assertEqual(self.caller.told, ["lost"])
         self.assertEqual(len(self.calls), 0)
 
+    def test_stopped_by_one_that_could_not_be_sent_the_others_are_forgotten(self) -> None:
+        # The last lookup fails for want of a way out, the fetch ends, and with it the node.
+        self.why = "it cannot be reached from here"
+        calls, told = self.calls, self.caller.told
+
+        class Last(Caller):
+            def lost(self, call: Call) -> None:
+                calls.stop()
+
+        self.calls.ask(Call(ADDRESS, ID, "ping", Last(), None), lambda transaction: transaction)
+        self.ask()
+        self.go(1)
+        self.assertEqual(told, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_a_quick_network_is_given_up_on_quickly(self) -> None:
         for number in range(20):
             call = self.ask(PeerAddress("20.0.0.1", number + 1))
