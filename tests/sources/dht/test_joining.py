@@ -190,6 +190,27 @@ class JoiningTests(SynchronousTestCase):
         self.go(3)
         self.assertEqual([peer.port for peer in found], [7777])
 
+    def test_old_nodes_pass_the_guard_as_named_ones_do(self) -> None:
+        # The run before was one with --allow-local.
+        net = self.net
+        local = PeerAddress("169.254.169.254", PORT)
+        host = PeerAddress(net.host(), PORT)
+        sent: list[tuple[str, int]] = []
+        node = DhtNode(
+            net.clock,
+            lambda data, address: sent.append(tuple(address)),
+            DhtSettings(bootstrap=(tuple(host),)),
+            Literals(),
+            may_ask=lambda address: address.host != local.host,
+            families=(False,),
+            saved=SavedTable(b"i" * 20, b"i" * 20, (NodeInfo(os.urandom(20), local),)),
+        )
+        net.ours.append(node)
+        node.start()
+        self._get(node)
+        self.go(5)
+        self.assertEqual(set(sent), {tuple(host)})
+
     def test_a_network_that_comes_later_is_found(self) -> None:
         net = self.net
         net.grow(30)
