@@ -134,18 +134,15 @@ async def test_answers_from_another_port(reactor: Any, small: ScriptedNodes) -> 
 
 @pytest_twisted.ensureDeferred
 async def test_endless_nodes_that_answer(reactor: Any, small: ScriptedNodes) -> None:
-    """Two hosts name ever closer nodes at a hundred ports of their own, and these answer."""
+    """Two hosts name ever closer nodes at a hundred ports of their own, and these answer by the ids that
+    they were named with. Local addresses count by port, so that here the paths alone hold them off."""
     liars = small.nodes[:2]
-    ports = []
-    places = []
-    for node in liars:
-        for _ in range(50):
-            ghost = ScriptedNode()
-            port = reactor.listenUDP(0, ghost, node.address.host)
-            ports.append(port)
-            places.append(ghost.address)
-            ghost.lies.append(dht_lies.EndlessNodes(places))
-        node.lies.append(dht_lies.EndlessNodes(places))
+    ports: list[Any] = []
+    ghosts = {node: [ScriptedNode() for _ in range(50)] for node in liars}
+    for node, own_ghosts in ghosts.items():
+        ports += [reactor.listenUDP(0, ghost, node.address.host) for ghost in own_ghosts]
+        for each in (node, *own_ghosts):
+            each.lies.append(dht_lies.EndlessNodes(own_ghosts))
     try:
         result, _ = await looked(reactor, small)
         assert PEER in result.peers, result

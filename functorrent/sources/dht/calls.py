@@ -229,8 +229,12 @@ class Calls:
         caller = call.caller
         if isinstance(answer, Error):
             self._stats.errors += 1
-            if state != LOST and caller is not None:
-                caller.lost(call)
+            if state != LOST:
+                if call.method != "announce_peer":
+                    # A node that answers nothing else is none; a token it does not know any more is no fault.
+                    self._silent(call)
+                if caller is not None:
+                    caller.lost(call)
             return
         self._stats.answers += 1
         self._heard(call, answer)
@@ -260,9 +264,11 @@ class Calls:
         round_trips, forget = self.round_trips, self._limits.dht_forget
         unsent, self._unsent = self._unsent, deque()
         for call in unsent:
-            del self._open[call.transaction]
-            self._lose(call)
-            call.state = OVER
+            # Who was told of the one before may have stopped us.
+            if call.state == OPEN:
+                del self._open[call.transaction]
+                self._lose(call)
+                call.state = OVER
         due = now - round_trips.stall
         while self._fresh and self._fresh[0].sent <= due:
             call = self._fresh.popleft()

@@ -60,8 +60,8 @@ class CallsTests(SynchronousTestCase):
             lambda call: self.silent.append(call.address),
         )
 
-    def ask(self, address: PeerAddress = ADDRESS) -> Call:
-        call = Call(address, ID, "ping", self.caller, None)
+    def ask(self, address: PeerAddress = ADDRESS, method: str = "ping") -> Call:
+        call = Call(address, ID, method, self.caller, None)
         self.calls.ask(call, lambda transaction: b"q" + transaction)
         return call
 
@@ -149,7 +149,14 @@ class CallsTests(SynchronousTestCase):
         self.calls.received(Error(call.transaction, 203), ADDRESS)
         self.assertEqual((self.caller.told, self.heard), (["lost"], []))
         self.assertEqual(self.stats.errors, 1)
-        self.assertEqual(self.silent, [])
+        # Who answers nothing else is no node.
+        self.assertEqual(self.silent, [ADDRESS])
+
+    def test_an_announce_that_is_refused_is_no_fault(self) -> None:
+        """Its token may have been too old."""
+        call = self.ask(method="announce_peer")
+        self.calls.received(Error(call.transaction, 203), ADDRESS)
+        self.assertEqual((self.caller.told, self.silent), (["lost"], []))
 
     def test_who_does_not_care_any_more_is_not_called(self) -> None:
         call, other = self.ask(), self.ask()
@@ -168,6 +175,21 @@ class CallsTests(SynchronousTestCase):
         self.go(0.05)
         self.assertEqual(self.caller.told, ["lost"])
         self.assertEqual(len(self.calls), 0)
+
+    def test_stopped_by_one_that_could_not_be_sent_the_others_are_forgotten(self) -> None:
+        # The last lookup fails for want of a way out, the fetch ends, and with it the node.
+        self.why = "it cannot be reached from here"
+        calls, told = self.calls, self.caller.told
+
+        class Last(Caller):
+            def lost(self, call: Call) -> None:
+                calls.stop()
+
+        self.calls.ask(Call(ADDRESS, ID, "ping", Last(), None), lambda transaction: transaction)
+        self.ask()
+        self.go(1)
+        self.assertEqual(told, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_quick_network_is_given_up_on_quickly(self) -> None:
         for number in range(20):
