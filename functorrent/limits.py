@@ -323,8 +323,9 @@ class Limits:
     dht_saved_nodes: int = 300
 
     # -- DHT: asking and answering (BEP 5) -------------------------------------------------
-    #: Queries at once before the rate counts.
-    dht_burst: float = 50.0
+    #: Queries at once before the rate counts, but no more than a second of it: a few magnets are through
+    #: before it does, and those in flight at once are bounded by `dht_lookups`.
+    dht_burst: float = 250.0
     #: Queries to one address a second, after a burst. libtorrent blocks who sends more than 50 packets in
     #: 10 s for five minutes (dht_block_ratelimit), our answers to its own queries among them.
     dht_address_rate: float = 3.0
@@ -343,14 +344,17 @@ class Limits:
     dht_lookups: int = 16
     #: ... while we know no node: all of them would ask the same few.
     dht_lookups_cold: int = 4
+    #: ... and seconds from one of those to the next.
+    dht_cold_pause: float = 0.25
     #: Disjoint paths of a lookup (S/Kademlia 4 to 8), and queries in flight over all of them (libtorrent 5).
     dht_paths: int = 4
     dht_in_flight: int = 8
     #: Queries of one lookup in one family, and seconds; honest ones need 30 to 60, and 1 to 5 s.
     dht_lookup_queries: int = 120
     dht_lookup_time: float = 20.0
-    #: Nodes taken of one answer (BEP 5: 8), and candidates of one path.
-    dht_nodes_per_answer: int = 16
+    #: Nodes taken of one answer, the closest of them (BEP 5: 8), and candidates of one path. With 16, nodes
+    #: that invent silent neighbours of the target cost twice the queries.
+    dht_nodes_per_answer: int = 8
     dht_candidates: int = 64
     #: Peers taken of one answer (libtorrent names 100 at most), and of one lookup: a third of some 40 nodes
     #: may name nothing but lies.
@@ -358,7 +362,7 @@ class Limits:
     dht_peers: int = 1000
     #: Seconds from the first query until a network that has not answered counts as unreachable.
     dht_unreachable: float = 3.0
-    #: Nodes that peers named and that wait for a ping.
+    #: Nodes that peers named and that wait for a ping; and those of the table, beside them.
     dht_heard: int = 100
     #: Queries of others answered a second, of one address, of one /24 (answers are larger than queries,
     #: whose source anybody can write there) and in all, after a burst.

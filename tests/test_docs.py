@@ -49,7 +49,7 @@ class ManualTests(SynchronousTestCase):
             for name in _PATH.findall(page.read_text(encoding="utf-8")):
                 found = [folder / name for folder in (ROOT, ROOT / "functorrent") if (folder / name).exists()]
                 # `framing.py` beside another file of its folder.
-                found += list((ROOT / "functorrent").glob(f"*/{name}"))
+                found += list((ROOT / "functorrent").rglob(name))
                 self.assertTrue(found, f"{page.name} names {name}")
 
     def test_options_named_are_there(self) -> None:

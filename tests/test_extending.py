@@ -29,9 +29,11 @@ class ExtendingTests(PageFilesTestCase):
                 "functorrent/plugins/directory.py",
                 "functorrent/plugins/journal.py",
                 "functorrent/plugins/upload_only.py",
+                "seams.py",
                 # The outlet's and its test are tried by tests/test_operating_docs.py.
                 "test_journal.py",
                 "test_plugins.py",
+                "test_seams.py",
             ],
         )
 
@@ -53,8 +55,9 @@ class ExtendingTests(PageFilesTestCase):
         self.assertEqual(table.local.ids, {"upload_only": 1})
 
     def test_its_tests_pass(self) -> None:
-        suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module("test_plugins"))
-        result = unittest.TestResult()
-        suite.run(result)
-        self.assertGreaterEqual(result.testsRun, 5)
-        self.assertEqual([text for _, text in result.errors + result.failures], [])
+        for name, least in (("test_plugins", 5), ("test_seams", 7)):
+            suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(name))
+            result = unittest.TestResult()
+            suite.run(result)
+            self.assertGreaterEqual(result.testsRun, least)
+            self.assertEqual([text for _, text in result.errors + result.failures], [])

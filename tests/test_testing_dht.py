@@ -194,9 +194,14 @@ class LieTests(SynchronousTestCase):
         self.assertEqual(len({address for _, address in nodes}), 800)
         self.assertEqual({address.host for _, address in nodes}, {"127.0.0.5"})
         self.assertTrue(nodes[-1][0].startswith(INFOHASH[:10]))
-        places = [PeerAddress("127.0.0.6", port) for port in (1, 2)]
-        named = unpack_nodes(peers(dht_lies.EndlessNodes(places))[b"nodes"], 26)
-        self.assertEqual({address for _, address in named}, set(places))
+
+    def test_endless_nodes_that_answer(self) -> None:
+        """The ghosts answer by the ids that they are named with."""
+        ghosts = [scripted()[0] for _ in range(8)]
+        for port, ghost in enumerate(ghosts):
+            ghost.transport = Wire("127.0.0.6", 1 + port)  # type: ignore[assignment]
+        named = unpack_nodes(peers(dht_lies.EndlessNodes(ghosts))[b"nodes"], 26)
+        self.assertEqual(dict(named), {g.node_id: g.address for g in ghosts})
 
     def test_names_itself_and_the_asker(self) -> None:
         named = unpack_nodes(peers(dht_lies.EveryNodeIsMe())[b"nodes"], 26)

@@ -327,12 +327,14 @@ class MetadataClientFactory(ClientFactory):
         self._lookups.stop()
 
     def _report(self, reason: str | None) -> FetchReport:
-        reports = self._lookups.reports
-        if len(reports) == 1:
-            trackers = reports[0].trackers
+        told: list[SourceReport] = []
+        others: list[SourceReport] = []
+        for report in self._lookups.reports:
+            (told if report.trackers else others).append(report)
+        if len(told) == 1:
+            trackers = told[0].trackers
         else:
-            trackers = tuple(tracker for report in reports for tracker in report.trackers)
-        others = [report for report in reports if not report.trackers]
+            trackers = tuple([tracker for report in told for tracker in report.trackers])
         if self.race.heard:
             others.append(SourceReport("pex", self.race.heard))
         return FetchReport(

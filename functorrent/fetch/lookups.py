@@ -65,7 +65,8 @@ class Lookups:
             self.reports.append(report)
         else:
             self.log.error("the source {name!r} gave {report!r} for a SourceReport", name=name, report=report)
-        self._changed()
+        if not self.over:
+            self._changed()
 
     def _broke(self, failure: Failure, lookup: Deferred[Any], name: str) -> None:
         self.pending.pop(lookup, None)

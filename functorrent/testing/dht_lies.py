@@ -160,24 +160,26 @@ class NamesNodes(NodeLie):
 
 
 class EndlessNodes(NamesNodes):
-    """Always names eight that are closer than any before: at `places` in turn, or at ports of its own address
-    where nobody is. Where the places are its own sockets, they answer, and name more."""
+    """Always names eight that are closer than any before: at ports of its own address where nobody is, or
+    the `ghosts` in turn, which take the ids that they are named with, so that they answer for them."""
 
-    def __init__(self, places: Sequence[PeerAddress] = ()) -> None:
+    def __init__(self, ghosts: Sequence[ScriptedNode] = ()) -> None:
         super().__init__(self._closer)
-        self.places = places
+        self.ghosts = ghosts
         self.given = 0
 
     def _closer(self, node: ScriptedNode, query: NodeQuery) -> Iterable[tuple[bytes, PeerAddress]]:
         assert query.target is not None
         for _ in range(8):
             self.given += 1
-            if self.places:
-                place = self.places[self.given % len(self.places)]
-            else:
-                place = PeerAddress(node.address.host, 1_024 + self.given * 7 % 60_000)
             # A byte more in common after each eight answers; the rest is chance.
-            yield near(query.target, min(18, 3 + self.given // 64)), place
+            node_id = near(query.target, min(18, 3 + self.given // 64))
+            if self.ghosts:
+                ghost = self.ghosts[self.given % len(self.ghosts)]
+                ghost.node_id = node_id
+                yield node_id, ghost.address
+            else:
+                yield node_id, PeerAddress(node.address.host, 1_024 + self.given * 7 % 60_000)
 
 
 class EveryNodeIsMe(NamesNodes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from functorrent.errors import LocalProtocolError
@@ -20,7 +21,13 @@ class Port:
 
     def encode(self) -> bytes:
         """The frame. Raises LocalProtocolError."""
-        try:
-            return encode_frame(PORT_ID, self.port.to_bytes(2, "big"))
-        except OverflowError:
-            raise LocalProtocolError(f"{self.port} is no port") from None
+        return _frame(self.port)
+
+
+@lru_cache(maxsize=8)
+def _frame(port: int) -> bytes:
+    # Ours is the same for every peer.
+    try:
+        return encode_frame(PORT_ID, port.to_bytes(2, "big"))
+    except OverflowError:
+        raise LocalProtocolError(f"{port} is no port") from None

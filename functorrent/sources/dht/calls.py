@@ -229,8 +229,12 @@ class Calls:
         caller = call.caller
         if isinstance(answer, Error):
             self._stats.errors += 1
-            if state != LOST and caller is not None:
-                caller.lost(call)
+            if state != LOST:
+                if call.method != "announce_peer":
+                    # A node that answers nothing else is none; a token it does not know any more is no fault.
+                    self._silent(call)
+                if caller is not None:
+                    caller.lost(call)
             return
         self._stats.answers += 1
         self._heard(call, answer)

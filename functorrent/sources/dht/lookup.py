@@ -185,12 +185,12 @@ class Lookup:
         hops = by.hops + 1
         if hops > _MAX_HOPS:
             return
-        fresh: list[NodeInfo] = []
-        for node in nodes:
-            if len(fresh) >= self._limits.dht_nodes_per_answer:
-                break
-            if node not in self._known and self._allowed(node):
-                fresh.append(node)
+        known, allowed = self._known, self._allowed
+        fresh = [node for node in nodes if node not in known and allowed(node)]
+        most = self._limits.dht_nodes_per_answer
+        if len(fresh) > most:
+            target = self._target
+            fresh = nsmallest(most, fresh, key=lambda node: int.from_bytes(node.id, "big") ^ target)
         # With a single node to begin with there are no paths yet: its answer is where they part.
         idle = [path for path in self._paths if not path.asked and not path.candidates]
         if idle and by.hops == 0:

@@ -25,7 +25,11 @@ class Pings:
 
     def add(self, address: PeerAddress, node_id: bytes | None = None) -> None:
         """Ping a node; `node_id`: by which id we know it. Dropped where too many wait already."""
-        if (":" in address.host) not in self._core.ids or len(self._queue) >= self._core.limits.dht_heard:
+        most = self._core.limits.dht_heard
+        if node_id is not None:
+            # Strangers' words must not keep the table from being looked after.
+            most *= 2
+        if (":" in address.host) not in self._core.ids or len(self._queue) >= most:
             return
         self._queue.setdefault(address, node_id)
         self._go_on()

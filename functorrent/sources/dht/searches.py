@@ -42,6 +42,8 @@ class Searches:
         self._most = limits.dht_lookups
         #: Whether we wait for a turn.
         self._queued = False
+        #: While no node is known: when the next search may begin.
+        self._cold_until = 0.0
         self._beginning = False
         self._flushing = False
         self._stopped = False
@@ -108,10 +110,18 @@ class Searches:
             self._beginning = False
 
     def _room(self) -> bool:
-        limits = self._core.limits
-        return not self._stopped and len(self.running) < (
-            limits.dht_lookups if self._core.known else limits.dht_lookups_cold
-        )
+        running, core = len(self.running), self._core
+        if self._stopped or running >= self._most:
+            return False
+        if core.known:
+            return True
+        if running >= core.limits.dht_lookups_cold:
+            return False
+        if core.clock.seconds() < self._cold_until:
+            # Those that end at once, as trackers were quicker, must not each ask the same dead hosts.
+            core.deadlines.set(self._next, self._cold_until)
+            return False
+        return True
 
     def turn(self) -> None:
         """A query is ours: the next search sends it."""
@@ -126,6 +136,7 @@ class Searches:
 
     def _begin(self) -> None:
         infohash, waiters = self._waiting.popitem(last=False)
+        self._cold_until = self._core.clock.seconds() + self._core.limits.dht_cold_pause
         # The rate bounds a crowd: with half of the paths it is through in little more than half of the time.
         crowded = len(self._waiting) > self._core.limits.dht_lookups
         search = Search(self._core, infohash, self._more, self._ended, self._narrow if crowded else None)

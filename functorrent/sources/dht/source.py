@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from functorrent.errors import AddressNotAllowed
@@ -41,6 +42,7 @@ _MOMENT = 0.02
 _MAX_CLOSEST = 10_000
 UNREACHABLE = "no DHT node could be reached"
 _NOT_ASKED = SourceReport("dht")
+_OFF = SourceReport("dht", detail=UNREACHABLE)
 
 
 class _Find:
@@ -98,6 +100,7 @@ class DhtSource:
     """The process's DHT node, as a source of peers."""
 
     name = "dht"
+    log = Logger()
 
     def __init__(self, context: SourceContext, settings: DhtSettings) -> None:
         self.node_port: int | None = None
@@ -117,7 +120,7 @@ class DhtSource:
     @property
     def node(self) -> DhtNode | None:
         """The node; None before the start, and after the end of a source that made none."""
-        if self._node is None and self._sockets is not None and not self._stopped:
+        if self._node is None and self._families and self._sockets is not None and not self._stopped:
             return self._made(self._sockets)
         return self._node
 
@@ -137,6 +140,9 @@ class DhtSource:
         )
         ports = {v6: sockets.open(v6) for v6 in (False, True)}
         self._families = tuple([v6 for v6, port in ports.items() if port is not None])
+        if not self._families:
+            self.log.warn("the DHT is off: no UDP socket can be opened here")
+            return
         if not settings.read_only:
             self.node_port = next((port for port in ports.values() if port), None)
         self._timer = context.clock.callLater(_MOMENT, self._made, sockets)
@@ -210,6 +216,8 @@ class DhtSource:
         node = self._node
         if node is None:
             self.start()
+            if not self._families:
+                return succeed(_OFF)
             if magnet.trackers or magnet.peers:
                 self._early[waiter] = infohash
                 return waiter.deferred

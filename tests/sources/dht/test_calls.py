@@ -60,8 +60,8 @@ class CallsTests(SynchronousTestCase):
             lambda call: self.silent.append(call.address),
         )
 
-    def ask(self, address: PeerAddress = ADDRESS) -> Call:
-        call = Call(address, ID, "ping", self.caller, None)
+    def ask(self, address: PeerAddress = ADDRESS, method: str = "ping") -> Call:
+        call = Call(address, ID, method, self.caller, None)
         self.calls.ask(call, lambda transaction: b"q" + transaction)
         return call
 
@@ -149,7 +149,14 @@ class CallsTests(SynchronousTestCase):
         self.calls.received(Error(call.transaction, 203), ADDRESS)
         self.assertEqual((self.caller.told, self.heard), (["lost"], []))
         self.assertEqual(self.stats.errors, 1)
-        self.assertEqual(self.silent, [])
+        # Who answers nothing else is no node.
+        self.assertEqual(self.silent, [ADDRESS])
+
+    def test_an_announce_that_is_refused_is_no_fault(self) -> None:
+        """Its token may have been too old."""
+        call = self.ask(method="announce_peer")
+        self.calls.received(Error(call.transaction, 203), ADDRESS)
+        self.assertEqual((self.caller.told, self.silent), (["lost"], []))
 
     def test_who_does_not_care_any_more_is_not_called(self) -> None:
         call, other = self.ask(), self.ask()

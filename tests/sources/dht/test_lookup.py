@@ -258,6 +258,16 @@ class LookupTests(SynchronousTestCase):
         answer(walk, take(walk), *[node(n) for n in range(1, 200)])
         self.assertEqual(len(walk._known), 1 + ONE_PATH.dht_nodes_per_answer)
 
+    def test_of_too_many_nodes_the_closest_are_taken(self) -> None:
+        walk = lookup()
+        walk.seed([node(1000)])
+        answer(walk, take(walk), *[node(n) for n in range(40, 10, -1)])
+        most = DEFAULT_LIMITS.dht_nodes_per_answer
+        self.assertEqual(len(walk._paths[0].candidates), most)
+        self.assertEqual(
+            sorted(each.distance for each in walk._paths[0].candidates), list(range(11, 11 + most))
+        )
+
     def test_what_the_guard_refuses_is_not_asked(self) -> None:
         walk = Lookup(
             TARGET, ONE_PATH, lambda address: place(address)[1], lambda info: info.address.port != 6

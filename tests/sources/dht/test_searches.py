@@ -143,6 +143,30 @@ class SearchesTests(SynchronousTestCase):
         self.assertLessEqual(node.stats.queries_sent, 20 + 5 * 20 + 1)
         self.assertGreater(node.stats.queries_sent, 80)
 
+    def test_while_no_node_is_known_those_that_end_at_once_are_few(self) -> None:
+        """A bulk fetch whose trackers are quicker: each search would ask the same dead host."""
+        dead = DhtNode(
+            self.net.clock,
+            lambda data, address: None,
+            DhtSettings(bootstrap=(("20.9.9.9", PORT),)),
+            Literals(),
+            families=(False,),
+        )
+        dead.start()
+        self.addCleanup(dead.stop)
+        for _ in range(500):
+            dead.get_peers(self.infohash(), self.found.extend).cancel()
+            self.go(0.001)
+        self.assertLessEqual(dead.stats.lookups, 4)
+        # Those who stay have their turn all the same.
+        reports: list[LookupReport] = []
+        for _ in range(6):
+            dead.get_peers(self.infohash(), self.found.extend).addCallback(reports.append)
+        self.go(1.0)
+        self.assertGreaterEqual(dead.stats.lookups, 4)
+        self.go(5.0)
+        self.assertEqual([each.answered for each in reports], [0] * 6)
+
     def test_one_at_work_does_not_wait_for_a_crowd(self) -> None:
         infohash = self.infohash()
         reports, _ = self.get(infohash)

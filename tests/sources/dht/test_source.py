@@ -196,6 +196,20 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(reports, [SourceReport("dht", detail=UNREACHABLE)])
         self.assertEqual(self.names.asked, ["nowhere.example", "neither.example"])
 
+    def test_no_socket(self) -> None:
+        """An interface that is not ours, say: a fetch does not wait for a DHT that is off."""
+        source = self.make(interfaces=("192.0.2.1",))
+        self.reactor.broken = ("192.0.2.1", "", "::")
+        source.start()
+        for _ in range(2):
+            _, reports, _ = self.find(source, b"x" * 20)
+            self.assertEqual([each.detail for each in reports], [UNREACHABLE])
+        tracked = Magnet.parse("magnet:?xt=urn:btih:" + "ab" * 20 + "&tr=http://t.example/announce")
+        self.assertEqual(self.successResultOf(source.find(tracked, Sink())).detail, UNREACHABLE)  # type: ignore[arg-type]
+        self.assertFalse(source.waits(b"x" * 20))
+        source.heard_node(PeerAddress("20.0.0.1", 1))
+        self.assertEqual((source.node, source.node_port), (None, None))
+
     def test_a_host_that_is_dead(self) -> None:
         source = self.make(bootstrap=(("9.9.9.9", 1),))
         source.start()
