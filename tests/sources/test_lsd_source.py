@@ -18,6 +18,7 @@ from tests.sources.lsd_bed import DOCKER, ETH, LINK, LINKS, NEIGHBOUR, Bed, anno
 
 PEER = PeerAddress(NEIGHBOUR, 6881)
 NOTHING = SourceReport("lsd")
+NOBODY = SourceReport("lsd", detail="nobody on the local network answered")
 
 
 class Case(SynchronousTestCase):
@@ -64,7 +65,7 @@ class Hearing(Case):
         bed = self.bed()
         sink, reports = bed.find(1)
         bed.pass_time(30)
-        self.assertEqual(reports, [NOTHING])
+        self.assertEqual(reports, [NOBODY])
         bed.hear(announce(1))
         self.assertEqual(sink.found, [PEER])
         bed.source.ended(infohash(1))
@@ -297,7 +298,7 @@ class Waiting(Case):
         bed.pass_time(11.0)
         self.assertEqual(reports, [])
         bed.pass_time(0.5)
-        self.assertEqual(reports, [NOTHING])
+        self.assertEqual(reports, [NOBODY])
 
     def test_not_where_nothing_goes_out_in_time(self) -> None:
         """In a bulk fetch the rate is used up at once, and the rest waits for nobody."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _NAME = "lsd"
 _NOTHING = SourceReport(_NAME)
+_NOBODY = SourceReport(_NAME, detail="nobody on the local network answered")
 _HASH = 20
 _LINK_LOCAL = "fe80:"
 
@@ -122,6 +123,7 @@ class LsdSource:
                 self._give(seeking, peer)
         if not self._joined or self._identity.port is None or not self._announcer.want(infohash):
             return succeed(seeking.report())
+        seeking.alone = not magnet.trackers
         seeking.deferred = Deferred(seeking.cancelled)
         wait = self._limits.lsd_wait if magnet.trackers else self._limits.lsd_wait_alone
         self._deadlines.set(seeking.waited, now + self._limits.lsd_gather + wait)
@@ -237,15 +239,17 @@ class LsdSource:
 
 
 class Seeking:
-    """One magnet that is looked for. `deferred` is there while `find` waits."""
+    """One magnet that is looked for. `deferred` is there while `find` waits. `alone`: it names no trackers,
+    so that what neighbours said is worth telling even where that is nothing."""
 
-    __slots__ = ("deferred", "given", "infohash", "sink", "source")
+    __slots__ = ("alone", "deferred", "given", "infohash", "sink", "source")
 
     def __init__(self, source: LsdSource, infohash: bytes, sink: IPeerSink) -> None:
         self.source = source
         self.infohash = infohash
         self.sink = sink
         self.given: list[PeerAddress] = []
+        self.alone = False
         self.deferred: Deferred[SourceReport] | None = None
 
     def report(self) -> SourceReport:
@@ -257,18 +261,18 @@ class Seeking:
 
     def waited(self) -> None:
         """Neighbours had their time; those that come later are welcome, too."""
-        self.finish()
+        self.finish(_NOBODY if self.alone and not self.given else None)
 
     def cancelled(self, _: object) -> None:
         """Who asked wants no more."""
         self.source.ended(self.infohash)
 
-    def finish(self) -> None:
-        """Tell who waits, if anybody does."""
+    def finish(self, report: SourceReport | None = None) -> None:
+        """Tell who waits, if anybody does: `report`, or what there is."""
         deferred, self.deferred = self.deferred, None
         if deferred is not None:
             self.source.forget(self)
-            deferred.callback(self.report())
+            deferred.callback(report or self.report())
 
 
 @implementer(IPeerSourceMaker)
