@@ -40,7 +40,9 @@ class DhtCore:
 
     def allowed(self, node: NodeInfo) -> bool:
         """Whether a node that a stranger names may be asked: not ourselves, and no forbidden address."""
-        return node.id not in self.ids.values() and self.may_ask(node.address)
+        # A node at an IPv4 address is named as one; by IPv6 nothing can be sent there.
+        mapped = node.address.host.startswith("::ffff:")
+        return not mapped and node.id not in self.ids.values() and self.may_ask(node.address)
 
     def want(self, v6: bool) -> tuple[str, ...]:
         """Of which families nodes are asked for: of the other one too, while we know few of it."""
