@@ -190,6 +190,25 @@ class JoiningTests(SynchronousTestCase):
         self.go(3)
         self.assertEqual([peer.port for peer in found], [7777])
 
+    def test_old_nodes_at_forbidden_addresses_are_left_alone(self) -> None:
+        """The table may be of a run with --allow-local."""
+        asked: list[tuple[str, int]] = []
+        nodes = tuple(NodeInfo(os.urandom(20), PeerAddress(host, 1)) for host in ("127.0.0.1", "20.0.0.1"))
+        node = DhtNode(
+            self.net.clock,
+            lambda data, address: asked.append(address),
+            DhtSettings(bootstrap=()),
+            Literals(),
+            families=(False,),
+            may_ask=lambda address: not address.host.startswith("127."),
+            saved=SavedTable(INFOHASH, INFOHASH, nodes),
+        )
+        self.addCleanup(node.stop)
+        node.start()
+        node.get_peers(bytes(20), [].extend)
+        self.go(10)
+        self.assertEqual({host for host, _ in asked}, {"20.0.0.1"})
+
     def test_a_network_that_comes_later_is_found(self) -> None:
         net = self.net
         net.grow(30)
