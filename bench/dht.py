@@ -86,19 +86,19 @@ def lookups(folder: Path, rounds: int) -> None:
     other: list[dict[str, dict[str, Any]]] = []
     for _ in range(rounds):
         with network(folder, LOOKUPS) as (nodes, hashes):
-            # libtorrent first: it waits long for a node of ours that is gone.
+            path = folder / "hashes"
+            path.write_text("\n".join(hashes))
+            # libtorrent first, and there to the end: it waits 15 s for a node that is gone.
             with theirs(folder, nodes) as (program, _):
                 unknown = [os.urandom(20).hex() for _ in range(BULK)]
                 known = program("look", host=THEIRS, infohashes=hashes, at_once=False)
                 crowd = program("look", host=THEIRS, infohashes=unknown, at_once=True)
                 other.append({"known": known, "crowd": crowd})
-            path = folder / "hashes"
-            path.write_text("\n".join(hashes))
-            arguments = [sys.executable, "-m", "bench.dht_node", "look", OURS, str(path), begin(nodes)]
-            run = subprocess.run(
-                arguments, env=environment(), cwd=ROOT, capture_output=True, text=True, check=True
-            )
-            ours.append(json.loads(run.stdout))
+                arguments = [sys.executable, "-m", "bench.dht_node", "look", OURS, str(path), begin(nodes)]
+                run = subprocess.run(
+                    arguments, env=environment(), cwd=ROOT, capture_output=True, text=True, check=True
+                )
+                ours.append(json.loads(run.stdout))
 
     def rows(kind: str, column: int) -> list[float]:
         return [row[column] or 0.0 for run in ours for row in run[kind]["rows"]]

@@ -323,8 +323,9 @@ class Limits:
     dht_saved_nodes: int = 300
 
     # -- DHT: asking and answering (BEP 5) -------------------------------------------------
-    #: Queries at once before the rate counts.
-    dht_burst: float = 50.0
+    #: Queries at once before the rate counts, but no more than a second of it: a few magnets are through
+    #: before it does, and those in flight at once are bounded by `dht_lookups`.
+    dht_burst: float = 250.0
     #: Queries to one address a second, after a burst. libtorrent blocks who sends more than 50 packets in
     #: 10 s for five minutes (dht_block_ratelimit), our answers to its own queries among them.
     dht_address_rate: float = 3.0

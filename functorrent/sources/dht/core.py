@@ -56,7 +56,9 @@ class DhtCore:
         old = self.old_nodes.get(v6)
         if old and len(found) < count:
             near = nsmallest(count, old, key=lambda node: distance(node.id, target))
-            found += [node for node in near if node not in table][: count - len(found)]
+            # The run before may have been one with --allow-local.
+            near = [node for node in near if node not in table and self.allowed(node)]
+            found += near[: count - len(found)]
         return found
 
     @property

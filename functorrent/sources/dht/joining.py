@@ -74,7 +74,7 @@ class Joining:
         # Our own id is where the table has to be full.
         own_id = next(iter(core.ids.values()))
         self._walks = walks = Walks(core, own_id, "find_node", self, self._own_more)
-        if core.known or any(core.old_nodes.values()):
+        if any([core.closest(v6, own_id, 1) for v6 in core.ids]):
             core.deadlines.set(self._ask_names, now + _HEDGE)
             walks.start()
         else:

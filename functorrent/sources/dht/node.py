@@ -68,9 +68,7 @@ class DhtNode:
             core.ids[v6] = own_id
             core.tables[v6] = RoutingTable(own_id, 6 if v6 else 4)
             if saved is not None:
-                # Those of an earlier run with --allow-local may be forbidden in this one.
-                nodes = saved.nodes6 if v6 else saved.nodes4
-                core.old_nodes[v6] = tuple([node for node in nodes if may_ask(node.address)])
+                core.old_nodes[v6] = saved.nodes6 if v6 else saved.nodes4
         core.calls = Calls(clock, send, limits, settings.rate, core.stats, self._heard, self._silent)
         self._votes = {v6: AddressVotes() for v6 in families}
         self.storage = PeerStorage(limits)

@@ -190,24 +190,26 @@ class JoiningTests(SynchronousTestCase):
         self.go(3)
         self.assertEqual([peer.port for peer in found], [7777])
 
-    def test_old_nodes_at_forbidden_addresses_are_left_alone(self) -> None:
-        """The table may be of a run with --allow-local."""
-        asked: list[tuple[str, int]] = []
-        nodes = tuple(NodeInfo(os.urandom(20), PeerAddress(host, 1)) for host in ("127.0.0.1", "20.0.0.1"))
+    def test_old_nodes_pass_the_guard_as_named_ones_do(self) -> None:
+        # The run before was one with --allow-local.
+        net = self.net
+        local = PeerAddress("169.254.169.254", PORT)
+        host = PeerAddress(net.host(), PORT)
+        sent: list[tuple[str, int]] = []
         node = DhtNode(
-            self.net.clock,
-            lambda data, address: asked.append(address),
-            DhtSettings(bootstrap=()),
+            net.clock,
+            lambda data, address: sent.append(tuple(address)),
+            DhtSettings(bootstrap=(tuple(host),)),
             Literals(),
+            may_ask=lambda address: address.host != local.host,
             families=(False,),
-            may_ask=lambda address: not address.host.startswith("127."),
-            saved=SavedTable(INFOHASH, INFOHASH, nodes),
+            saved=SavedTable(b"i" * 20, b"i" * 20, (NodeInfo(os.urandom(20), local),)),
         )
-        self.addCleanup(node.stop)
+        net.ours.append(node)
         node.start()
-        node.get_peers(bytes(20), [].extend)
-        self.go(10)
-        self.assertEqual({host for host, _ in asked}, {"20.0.0.1"})
+        self._get(node)
+        self.go(5)
+        self.assertEqual(set(sent), {tuple(host)})
 
     def test_a_network_that_comes_later_is_found(self) -> None:
         net = self.net
