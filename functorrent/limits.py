@@ -364,9 +364,12 @@ class Limits:
     dht_unreachable: float = 3.0
     #: Nodes that peers named and that wait for a ping; and those of the table, beside them.
     dht_heard: int = 100
-    #: Queries of others answered a second, of one address and in all, after a burst.
+    #: Queries of others answered a second, of one address, of one /24 (answers are larger than queries,
+    #: whose source anybody can write there) and in all, after a burst.
     dht_answers_rate: float = 10.0
     dht_answers_burst: float = 30.0
+    dht_answers_rate_near: float = 50.0
+    dht_answers_burst_near: float = 200.0
     dht_answers_rate_all: float = 2000.0
     dht_answers_burst_all: float = 2000.0
 

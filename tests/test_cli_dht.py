@@ -147,6 +147,20 @@ class PingTests(DhtTestCase):
             },
         )  # fmt: skip
 
+    def test_a_lost_datagram_is_not_the_end(self) -> None:
+        running = self.ask("ping", "router.example", 6881)
+        self.clock.advance(4)
+        self.node.pong.errback(DhtSilent("93.184.216.1:6881 does not answer"))
+        self.node.pong.callback(Bag(**self.PONG))
+        self.assertEqual(self.successResultOf(running), 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        # All of them together have the time that the user gave.
+        running = self.ask("ping", "router.example", 6881)
+        self.clock.advance(4)
+        self.node.pong.errback(DhtSilent("93.184.216.1:6881 does not answer"))
+        self.clock.advance(6)
+        self.assertEqual(self.successResultOf(running), 1)
+
     def test_none(self) -> None:
         """Each way not to get an answer is one line, and one status."""
         running = self.ask("ping", "router.example", 6881)
@@ -154,7 +168,9 @@ class PingTests(DhtTestCase):
         self.assertEqual(self.successResultOf(running), 1)
         self.assertEqual(self.screen.err, ["functorrent: router.example:6881: no answer within 10 s"])
         running = self.ask("ping", "router.example", 6881)
-        self.node.pong.errback(DhtSilent("93.184.216.1:6881 does not answer"))
+        for _ in range(3):
+            self.assertNoResult(running)
+            self.node.pong.errback(DhtSilent("93.184.216.1:6881 does not answer"))
         self.assertEqual(self.successResultOf(running), 1)
         self.assertEqual(self.screen.err[1], "functorrent: router.example:6881: it does not answer")
         self.assertEqual(self.successResultOf(self.ask("ping", "nowhere", 1)), 1)

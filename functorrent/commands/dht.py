@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from functorrent.cli import OK, SOME_FAILED
 from functorrent.commands.console import Console
-from functorrent.commands.live import live, options_of_command
+from functorrent.commands.live import live, options_of_command, stop
 from functorrent.commands.parser import Parser
 from functorrent.commands.sources import cache_folder, dht_settings
 from functorrent.errors import DhtSilent, FunctorrentError, UsageError
@@ -32,6 +32,8 @@ _USAGE = (
 )
 #: Seconds that each may take, where --timeout does not say otherwise.
 _TIMEOUTS = {"get-peers": 60.0, "ping": 10.0, "nodes": 60.0}
+#: Pings until a node counts as silent.
+_TRIES = 3
 
 
 def dht(arguments: list[str], load_reactor: Callable[[], Any]) -> int:
@@ -159,7 +161,7 @@ def _ask(
             status: int = await work(Asking(fetcher.core, sources[0].node, console, values))
             return status
         finally:
-            await fetcher.stop()
+            await stop(fetcher)
 
     return live(console, load_reactor, run)
 
@@ -222,7 +224,7 @@ class Asking:
         shown = str(PeerAddress(printable(host), port))
         try:
             literal = (await self._core.resolver.resolve(host, trusted=True))[0]
-            pong = await self._in_time(self._node.ping(PeerAddress(literal, port)))
+            pong = await self._pong(PeerAddress(literal, port))
         except DhtSilent:
             return self._no_answer(shown, "it does not answer")
         except FunctorrentError as error:
@@ -254,6 +256,17 @@ class Asking:
             self._console.say(f"functorrent: it sees us at {pong.external}")
         return OK
 
+    async def _pong(self, address: PeerAddress) -> Any:
+        """What a ping brings, or None where that takes too long. Raises DhtSilent."""
+        end = self._core.clock.seconds() + self._timeout
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._in_time(self._node.ping(address), end)
+            except DhtSilent:
+                # A datagram is soon lost, and the node may be slower than is waited for at first.
+                continue
+        return await self._in_time(self._node.ping(address), end)
+
     def _no_answer(self, shown: str, words: str) -> int:
         if self._json:
             host, _, port = shown.rpartition(":")
@@ -269,7 +282,7 @@ class Asking:
         """List the nodes closest to `target`, or those of the tables."""
         found: list[NodeInfo]
         end = self._core.clock.seconds() + self._timeout
-        await self._in_time(self._node.ready)
+        await self._in_time(self._node.ready, end)
         if target is None:
             found = [node for table in self._node.tables if table is not None for node in table]
         else:
@@ -292,11 +305,11 @@ class Asking:
             self._console.say(f"functorrent: {plural(len(found), 'node')}")
         return OK if found else SOME_FAILED
 
-    async def _in_time(self, asked: Any) -> Any:
-        """What it gives, or None where that takes too long."""
+    async def _in_time(self, asked: Any, end: float) -> Any:
+        """What it gives, or None where it has not by then."""
         from twisted.internet.defer import TimeoutError
 
-        asked.addTimeout(self._timeout, self._core.clock)
+        asked.addTimeout(max(0.0, end - self._core.clock.seconds()), self._core.clock)
         try:
             return await asked
         except TimeoutError:

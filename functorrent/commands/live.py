@@ -23,6 +23,15 @@ def options_of_command(arguments: Any) -> dict[str, Any]:
     return {**defaults(COMMAND), **given}
 
 
+async def stop(fetcher: Any) -> None:
+    """Stop a Fetcher. Ctrl-C ends the waiting for it, but not what it does."""
+    from twisted.internet.defer import Deferred
+
+    stopped: Deferred[None] = Deferred()
+    fetcher.stop().addBoth(stopped.callback)
+    await stopped
+
+
 def live(console: Console, load_reactor: Callable[[], Any], work: Callable[[Any], Awaitable[int]]) -> int:
     """Run `work(reactor)`, which gives the exit status, while the reactor runs.
 
@@ -33,9 +42,13 @@ def live(console: Console, load_reactor: Callable[[], Any], work: Callable[[Any]
     failure: Any = None
     running: Any = None
     lost: OSError | None = None
+    cancelled = False
 
     def cancel() -> None:
-        if running is not None:
+        # Once: what it does when it was cancelled is not to be cancelled in its turn.
+        nonlocal cancelled
+        if running is not None and not cancelled:
+            cancelled = True
             running.cancel()
 
     def results_lost(error: OSError) -> None:
@@ -78,7 +91,7 @@ def live(console: Console, load_reactor: Callable[[], Any], work: Callable[[Any]
             running = Deferred.fromCoroutine(begin())
             running.addBoth(ended)
             if interrupted_with is not None:
-                running.cancel()
+                cancel()
 
         signals.interrupt = interrupt
         console.clock = reactor

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from functorrent.cli import OK, SOME_FAILED, WallClock
 from functorrent.commands.console import Console
-from functorrent.commands.live import live, options_of_command
+from functorrent.commands.live import live, options_of_command, stop
 from functorrent.commands.parser import Parser
 from functorrent.commands.sources import cache_folder, source_makers
 from functorrent.errors import AddressNotAllowed
@@ -118,7 +118,7 @@ class Listing:
                     timer.cancel()
             self._sum_up(f"stopped after {timeout:g} s" if timed_out else None)
         finally:
-            await fetcher.stop()
+            await stop(fetcher)
         return OK if self._peers else SOME_FAILED
 
     def _find(self, source: Any, magnet: Magnet, guard: AddressGuard) -> Any:

@@ -51,20 +51,29 @@ class Answers:
         self._storage = storage
         limits = core.limits
         self._all = Bucket(core.clock, limits.dht_answers_rate_all, limits.dht_answers_burst_all)
-        #: When each address may ask again at the least, if all its burst is used (GCRA).
+        #: When each address and /24 may ask again at the least, if all its burst is used (GCRA).
         self._busy: dict[str, float] = {}
         # A sum of many parts of a second may miss a whole one by a rounding error.
         self._slack = (limits.dht_answers_burst - 1) / limits.dht_answers_rate + 1e-6
+        self._slack_near = (limits.dht_answers_burst_near - 1) / limits.dht_answers_rate_near + 1e-6
 
     def admits(self, address: PeerAddress) -> bool:
-        """Whether an address is within its rate, and all together in theirs."""
+        """Whether an address is within its rate, its /24 in that of such, and all together in theirs.
+
+        An answer has up to five times the bytes of its query, and goes to whom the query says it is from.
+        """
         now = float(self._core.clock.seconds())
-        busy, who = self._busy, place(address)[0]
-        due = busy.get(who, 0.0)
-        if due - now > self._slack or not self._all.ready():
+        busy, limits = self._busy, self._core.limits
+        who, near = place(address)
+        due, due_near = busy.get(who, 0.0), busy.get(near, 0.0)
+        if due - now > self._slack or (near != who and due_near - now > self._slack_near):
+            return False
+        if not self._all.ready():
             return False
         self._all.take()
-        busy[who] = max(due, now) + 1.0 / self._core.limits.dht_answers_rate
+        busy[who] = max(due, now) + 1.0 / limits.dht_answers_rate
+        if near != who:
+            busy[near] = max(due_near, now) + 1.0 / limits.dht_answers_rate_near
         if len(busy) > _MAX_ADDRESSES:
             self._busy = {each: due for each, due in busy.items() if due > now}
             if len(self._busy) > _MAX_ADDRESSES // 2:

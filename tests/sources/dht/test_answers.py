@@ -201,6 +201,21 @@ class AnswersTests(SynchronousTestCase):
             self.node.received(encode_ping(b"aa", ID), ASKER)
         self.assertEqual(len(self.sent), int(DEFAULT_LIMITS.dht_answers_rate))
 
+    def test_a_network_has_a_rate(self) -> None:
+        # Somebody writes the addresses of one victim's network into queries.
+        burst, rate = int(DEFAULT_LIMITS.dht_answers_burst_near), int(DEFAULT_LIMITS.dht_answers_rate_near)
+        for number in range(3 * burst):
+            self.node.received(encode_ping(b"aa", ID), (f"21.1.1.{number % 256}", 53))
+        self.assertEqual(len(self.sent), burst)
+        # Others are answered all the same.
+        self.node.received(encode_ping(b"aa", ID), ("21.1.2.1", 4000))
+        self.assertEqual(len(self.sent), burst + 1)
+        self.sent.clear()
+        self.clock.run(1.0)
+        for number in range(3 * burst):
+            self.node.received(encode_ping(b"aa", ID), (f"21.1.1.{number % 256}", 53))
+        self.assertEqual(len(self.sent), rate)
+
     def test_all_together_have_a_rate(self) -> None:
         self.node = self.make(dht_answers_burst_all=100.0, dht_answers_rate_all=50.0)
         for number in range(300):
