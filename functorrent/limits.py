@@ -370,8 +370,9 @@ class Limits:
     dht_answers_burst: float = 30.0
     dht_answers_rate_near: float = 50.0
     dht_answers_burst_near: float = 200.0
-    dht_answers_rate_all: float = 2000.0
-    dht_answers_burst_all: float = 2000.0
+    #: 500 answers with peers are some 300 KB/s; a node is asked some ten times a second.
+    dht_answers_rate_all: float = 500.0
+    dht_answers_burst_all: float = 1000.0
 
     # -- web sources (xs, as, ws of a magnet) ----------------------------------------------
     #: GETs of .torrent files at once, and of one server: indexers refuse who asks for much more.

@@ -48,6 +48,12 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual((found.urls, found.skipped), ((A,), 6))
         self.assertEqual(str(found), "1 tracker, 6 entries skipped that cannot be used")
         self.assertEqual(urls(b"\xff\xfe\0u\0d\0p"), ())
+
+    def test_something_else_is_not_read_to_its_end(self) -> None:
+        """A megabyte of it would hold the reactor."""
+        junk = "\n".join(f"word{number}" for number in range(5000))
+        found = TrackerList.parse(f"{A}\n{junk}\nhttp://late.example/announce".encode(), LIMITS)
+        self.assertEqual((found.urls, found.skipped), ((A,), 2000))
         self.assertEqual((urls(""), urls("#\n\n,,,")), ((), ()))
 
     def test_how_many(self) -> None:

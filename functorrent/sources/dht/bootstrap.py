@@ -40,6 +40,8 @@ class Bootstrap:
         self._waiting: set[Deferred[list[str]]] = set()
         self._starting = False
         self._stopped = False
+        #: What became of the first name that has no address of use, in words.
+        self.why: str | None = None
         #: Those found so far.
         self.addresses: list[PeerAddress] = []
 
@@ -78,6 +80,8 @@ class Bootstrap:
             return
         if not failure.check(NameNotResolved, AddressNotAllowed):
             self.log.failure("a node's name could not be resolved", failure)
+        elif self.why is None:
+            self.why = str(failure.value)
         self._look()
 
     def _look(self) -> None:

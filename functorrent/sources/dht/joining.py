@@ -46,6 +46,8 @@ class Joining:
         self.given_up = False
         #: Where the hosts to begin with are.
         self.addresses: list[PeerAddress] = []
+        #: Why a host that the user typed is of no use, in words.
+        self.why: str | None = None
         self._names: Bootstrap | None = None
         self._naming = False
         self._walks: Walks | None = None
@@ -108,7 +110,9 @@ class Joining:
 
     def _named(self) -> None:
         """Every name has come to something."""
-        self._names = None
+        names, self._names = self._names, None
+        if names is not None and self._settings.trusted:
+            self.why = names.why
         self._naming = False
         self._check()
 

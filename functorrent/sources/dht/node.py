@@ -106,6 +106,11 @@ class DhtNode:
         return succeed(None)
 
     @property
+    def why(self) -> str | None:
+        """Why a host to begin with that the user typed is of no use, in words; None where there is none."""
+        return self._joining.why
+
+    @property
     def ready(self) -> Deferred[None]:
         """Fires when the network was joined, or not for the time being; a new Deferred each time."""
         if self._joined_once:

@@ -78,6 +78,8 @@ class _Find:
             return
         self._source.remember(self._infohash, report)
         detail = describe(report, cancelled=cancelled)
+        if detail is UNREACHABLE and self._source.why:
+            detail = f"{detail} ({self._source.why})"
         self.deferred.callback(
             SourceReport("dht", peers=report.peers, detail=detail, announced=report.announced > 0)
         )
@@ -123,6 +125,11 @@ class DhtSource:
         if self._node is None and self._families and self._sockets is not None and not self._stopped:
             return self._made(self._sockets)
         return self._node
+
+    @property
+    def why(self) -> str | None:
+        """Why a host to begin with that the user typed is of no use."""
+        return self._node.why if self._node is not None else None
 
     def start(self) -> None:
         """Open the sockets; the node joins the network in a moment."""

@@ -20,6 +20,10 @@ _BETWEEN = re.compile(r"\s+|,(?=\s|$|[A-Za-z]{2,5}://)")
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
 
 
+#: Unusable entries after which the rest is not read.
+_MAX_SKIPPED = 2000
+
+
 class ListTooLong(ValueError):
     """A list over `Limits.extra_list` bytes."""
 
@@ -56,6 +60,9 @@ class TrackerList:
                 parse_tracker(entry)
             except TrackerUnsupported:
                 skipped += 1
+                if skipped >= _MAX_SKIPPED:
+                    # Something else than a list; a megabyte of it would hold the reactor for 0.6 s.
+                    break
             else:
                 urls[entry] = None
         return cls(tuple(urls), skipped, left_out)

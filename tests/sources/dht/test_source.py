@@ -196,6 +196,22 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(reports, [SourceReport("dht", detail=UNREACHABLE)])
         self.assertEqual(self.names.asked, ["nowhere.example", "neither.example"])
 
+    def test_a_host_that_the_user_typed_wrongly(self) -> None:
+        """Nobody else's words say what is wrong."""
+        typed = (("no.such.example", 1), ("nor.such.example", 1))
+        source = self.make(bootstrap=typed, trusted=True)
+        source.start()
+        _, reports, _ = self.find(source, b"x" * 20)
+        self.go(5)
+        self.assertEqual(
+            [each.detail for each in reports], [f"{UNREACHABLE} (no.such.example has no address)"]
+        )
+        source = self.make(bootstrap=typed)
+        source.start()
+        _, reports, _ = self.find(source, b"x" * 20)
+        self.go(5)
+        self.assertEqual([each.detail for each in reports], [UNREACHABLE])
+
     def test_no_socket(self) -> None:
         """An interface that is not ours, say: a fetch does not wait for a DHT that is off."""
         source = self.make(interfaces=("192.0.2.1",))
