@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from twisted.logger import Logger
@@ -32,6 +33,43 @@ class Bucket:
     def take(self) -> None:
         """Take one. Where there is none it is owed, up to as many as a burst."""
         self._tokens = max(-self._burst, self._tokens - 1.0)
+
+
+class RateOfEach:
+    """One rate for each of many: `burst` at once, then `rate` a second (GCRA, a number for each).
+
+    Beyond `most` those are forgotten who are back at a whole burst, then the ones known longest. Times are
+    seconds of one clock.
+    """
+
+    __slots__ = ("_due", "_most", "_slack", "_spacing")
+
+    def __init__(self, rate: float, burst: float, most: int) -> None:
+        self._spacing = 1.0 / rate
+        self._slack = (burst - 1) / rate
+        self._most = most
+        #: When each would have its next turn, had it no burst.
+        self._due: dict[Hashable, float] = {}
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._due)
+
+    def pause(self, who: Hashable, now: float) -> float:
+        """Seconds until one more is within the rate; 0.0 for now."""
+        due = self._due.get(who)
+        pause = 0.0 if due is None else due - self._slack - now
+        # A sum of many parts of a second may miss a whole one by a rounding error.
+        return pause if pause > 1e-6 else 0.0
+
+    def take(self, who: Hashable, now: float) -> None:
+        """Count one."""
+        dues = self._due
+        dues[who] = max(dues.get(who, 0.0), now) + self._spacing
+        if len(dues) > self._most:
+            self._due = dues = {each: due for each, due in dues.items() if due > now}
+            while len(dues) > self._most // 2:
+                del dues[next(iter(dues))]
 
 
 class ITurn(Interface):

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from functorrent.rates import Bucket, ITurn, Turns
+from functorrent.rates import Bucket, ITurn, RateOfEach, Turns
 
 
 def drain(bucket: Bucket) -> int:
@@ -16,6 +16,47 @@ def drain(bucket: Bucket) -> int:
         bucket.take()
         taken += 1
     return taken
+
+
+class RateOfEachTests(SynchronousTestCase):
+    def taken(self, rates: RateOfEach, who: str, now: float) -> int:
+        taken = 0
+        while not rates.pause(who, now):
+            rates.take(who, now)
+            taken += 1
+        return taken
+
+    def test_burst_and_rate_of_each(self) -> None:
+        rates = RateOfEach(4.0, 10, 100)
+        self.assertEqual(self.taken(rates, "a", 1e6), 10)
+        self.assertEqual(self.taken(rates, "b", 1e6), 10)
+        self.assertAlmostEqual(rates.pause("a", 1e6), 0.25)
+        self.assertEqual(self.taken(rates, "a", 1e6 + 1), 4)
+        self.assertEqual(self.taken(rates, "a", 1e6 + 100), 10)
+
+    def test_a_sum_of_parts(self) -> None:
+        """Ten thirds of a second are ten, whatever they come to as floats."""
+        rates = RateOfEach(3.0, 1, 100)
+        now = 0.1
+        for _ in range(1000):
+            self.assertEqual(rates.pause("a", now), 0.0)
+            rates.take("a", now)
+            now += 1 / 3
+
+    def test_those_at_rest_are_forgotten_first(self) -> None:
+        rates = RateOfEach(1.0, 1, 10)
+        for number in range(10):
+            rates.take(f"old {number}", 0.0)
+        rates.take("busy", 5.0)
+        self.assertEqual(len(rates), 1)
+        self.assertGreater(rates.pause("busy", 5.0), 0.0)
+
+    def test_a_flood_is_bounded(self) -> None:
+        rates = RateOfEach(1.0, 1, 10)
+        for number in range(1000):
+            rates.take(str(number), 0.0)
+            self.assertLessEqual(len(rates), 10)
+        self.assertGreater(rates.pause("999", 0.0), 0.0)
 
 
 class BucketTests(SynchronousTestCase):

@@ -7,7 +7,7 @@ from typing import Any
 
 from functorrent.errors import LocalProtocolError, MalformedKrpc
 from functorrent.interfaces import PeerAddress
-from functorrent.rates import Bucket
+from functorrent.rates import Bucket, RateOfEach
 from functorrent.sources.dht.core import DhtCore
 from functorrent.sources.dht.pings import Pings
 from functorrent.sources.dht.places import place
@@ -29,8 +29,8 @@ from functorrent.wire.krpc import (
 _NODES = 8
 #: A table with fewer nodes is in need of them.
 _FEW = 32
-#: Addresses whose rate is remembered; who comes after so many begins anew.
-_MAX_ADDRESSES = 8192
+#: Addresses, and as many /24s, whose rate is remembered.
+_MAX_ADDRESSES = 4096
 
 
 class Answers:
@@ -51,11 +51,8 @@ class Answers:
         self._storage = storage
         limits = core.limits
         self._all = Bucket(core.clock, limits.dht_answers_rate_all, limits.dht_answers_burst_all)
-        #: When each address and /24 may ask again at the least, if all its burst is used (GCRA).
-        self._busy: dict[str, float] = {}
-        # A sum of many parts of a second may miss a whole one by a rounding error.
-        self._slack = (limits.dht_answers_burst - 1) / limits.dht_answers_rate + 1e-6
-        self._slack_near = (limits.dht_answers_burst_near - 1) / limits.dht_answers_rate_near + 1e-6
+        self._each = RateOfEach(limits.dht_answers_rate, limits.dht_answers_burst, _MAX_ADDRESSES)
+        self._near = RateOfEach(limits.dht_answers_rate_near, limits.dht_answers_burst_near, _MAX_ADDRESSES)
 
     def admits(self, address: PeerAddress) -> bool:
         """Whether an address is within its rate, its /24 in that of such, and all together in theirs.
@@ -63,21 +60,15 @@ class Answers:
         An answer has up to five times the bytes of its query, and goes to whom the query says it is from.
         """
         now = float(self._core.clock.seconds())
-        busy, limits = self._busy, self._core.limits
         who, near = place(address)
-        due, due_near = busy.get(who, 0.0), busy.get(near, 0.0)
-        if due - now > self._slack or (near != who and due_near - now > self._slack_near):
+        if self._each.pause(who, now) or (near != who and self._near.pause(near, now)):
             return False
         if not self._all.ready():
             return False
         self._all.take()
-        busy[who] = max(due, now) + 1.0 / limits.dht_answers_rate
+        self._each.take(who, now)
         if near != who:
-            busy[near] = max(due_near, now) + 1.0 / limits.dht_answers_rate_near
-        if len(busy) > _MAX_ADDRESSES:
-            self._busy = {each: due for each, due in busy.items() if due > now}
-            if len(self._busy) > _MAX_ADDRESSES // 2:
-                self._busy = {}
+            self._near.take(near, now)
         return True
 
     def received(self, query: Query, address: tuple[str, int]) -> None:

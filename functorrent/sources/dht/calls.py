@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from functorrent.addresses import classify, subscriber
 from functorrent.interfaces import PeerAddress
 from functorrent.limits import Limits
-from functorrent.rates import Turns
+from functorrent.rates import RateOfEach, Turns
+from functorrent.sources.dht.places import place
 from functorrent.sources.dht.stats import DhtStats
 from functorrent.sources.dht.ways import Ways
 from functorrent.wire.krpc import Error, Response
@@ -136,8 +136,7 @@ class Calls:
         self._late: deque[Call] = deque()
         #: Those that could not be sent.
         self._unsent: deque[Call] = deque()
-        #: When each address may be asked again at the least, if all its burst is used (GCRA).
-        self._busy: dict[Any, float] = {}
+        self._rates = RateOfEach(limits.dht_address_rate, limits.dht_address_burst, _MAX_ADDRESSES)
         self._ids = b""
         self._drawn = 0
         self._timer: Any = None
@@ -155,14 +154,7 @@ class Calls:
 
         libtorrent blocks for five minutes who sends it more than 5 packets a second for 10 s.
         """
-        due = self._busy.get(_place(address))
-        if due is None:
-            return 0.0
-        limits = self._limits
-        slack = (limits.dht_address_burst - 1) / limits.dht_address_rate
-        pause = due - slack - float(self._clock.seconds())
-        # A sum of many parts of a second may miss a whole one by a rounding error.
-        return pause if pause > 1e-6 else 0.0
+        return self._rates.pause(place(address)[0], float(self._clock.seconds()))
 
     def open(self, v6: bool) -> bool:
         """Whether a family leads anywhere."""
@@ -174,7 +166,7 @@ class Calls:
         A rate is the caller's to keep (`turns`, `pause`). Nothing is called before this returns.
         """
         now = float(self._clock.seconds())
-        self._count(call.address, now)
+        self._rates.take(place(call.address)[0], now)
         call.transaction = transaction = self._new_id()
         call.sent = now
         self._open[transaction] = call
@@ -204,14 +196,6 @@ class Calls:
             drawn = self._ids[at : at + _ID]
             if drawn not in self._open:
                 return drawn
-
-    def _count(self, address: PeerAddress, now: float) -> None:
-        busy, place = self._busy, _place(address)
-        busy[place] = max(busy.get(place, 0.0), now) + 1.0 / self._limits.dht_address_rate
-        if len(busy) > _MAX_ADDRESSES:
-            self._busy = {each: due for each, due in busy.items() if due > now}
-            while len(self._busy) > _MAX_ADDRESSES // 2:
-                del self._busy[next(iter(self._busy))]
 
     # -- what comes back -----------------------------------------------------------------------
 
@@ -320,13 +304,3 @@ class Calls:
         self._open.clear()
         for queue in (self._fresh, self._slow, self._late, self._unsent):
             queue.clear()
-
-
-def _place(address: PeerAddress) -> Any:
-    """What an address's rate is counted by: a host, all its ports together; a local node by itself, as
-    many of them run on one machine where people try things out."""
-    host = address.host
-    try:
-        return address if classify(host) == "local" else subscriber(host)
-    except ValueError:
-        return host

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 from functorrent.limits import Limits
-from functorrent.rates import Bucket
+from functorrent.rates import Bucket, RateOfEach
 
 #: Addresses whose rate is remembered.
 _REMEMBERED = 1000
@@ -17,22 +16,14 @@ class Rates:
 
     def __init__(self, clock: Any, limits: Limits) -> None:
         self._clock = clock
-        self._limits = limits
         self._all = Bucket(clock, limits.lsd_rate, limits.lsd_burst_in)
-        self._each: OrderedDict[str, Bucket] = OrderedDict()
+        self._each = RateOfEach(limits.lsd_rate_each, limits.lsd_burst_each, _REMEMBERED)
 
     def take(self, host: str) -> bool:
         """Whether one more announce of `host` may be looked into."""
-        bucket = self._each.get(host)
-        if bucket is None:
-            bucket = Bucket(self._clock, self._limits.lsd_rate_each, self._limits.lsd_burst_each)
-            self._each[host] = bucket
-            if len(self._each) > _REMEMBERED:
-                self._each.popitem(last=False)
-        else:
-            self._each.move_to_end(host)
-        if not bucket.ready() or not self._all.ready():
+        now: float = self._clock.seconds()
+        if self._each.pause(host, now) or not self._all.ready():
             return False
-        bucket.take()
+        self._each.take(host, now)
         self._all.take()
         return True

@@ -248,7 +248,7 @@ class CallsTests(SynchronousTestCase):
     def test_remembered_addresses_are_bounded(self) -> None:
         for number in range(10_000):
             self.ask(PeerAddress(f"20.{number >> 8}.{number & 255}.1", 1))
-        self.assertLessEqual(len(self.calls._busy), 4096)
+        self.assertLessEqual(len(self.calls._rates), 4096)
         self.calls.stop()
 
     def test_stopped_it_calls_nobody(self) -> None:
