@@ -56,6 +56,12 @@ class Magnet:
     select_only: tuple[tuple[int, int], ...]
     text: str
 
+    @property
+    def wire_infohash(self) -> bytes:
+        """The infohash by which peers, trackers and DHT nodes know it (bytes of 20): of v2 alone, the first
+        20 bytes of the v2 infohash (BEP 52)."""
+        return self.infohash or (self.infohash_v2 or b"")[: hashes.V1_LENGTH]
+
     @classmethod
     def parse(cls, text: str) -> Magnet:
         """Read a magnet link, or an infohash of 40 hex digits, 32 of base32, or 64 hex digits (v2).

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: The options of `functorrent fetch` that a DHT node of our own is made with.
 OPTIONS = frozenset(("dht-bootstrap", "dht-rate", "allow-local"))
-_HASH = 20
 _USAGE = (
     "say what to ask the DHT: functorrent dht get-peers MAGNET, dht ping HOST:PORT, or dht nodes [INFOHASH]"
 )
@@ -78,7 +77,7 @@ def _infohash(text: str) -> bytes:
     """What a magnet or an infohash is looked for by in the DHT: bytes of 20. Raises InvalidMagnet."""
     magnet = Magnet.parse(os.fsencode(text).decode("utf-8", "replace"))
     # A v2 torrent goes by the first bytes of its infohash (BEP 52).
-    return magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
+    return magnet.wire_infohash
 
 
 # -- the three -------------------------------------------------------------------------------

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from functorrent.magnet import Magnet
     from functorrent.sources.dht.node import DhtNode
 
-_HASH = 20
 #: Seconds after the start until the node is made.
 _MOMENT = 0.02
 #: Infohashes whose closest nodes are remembered, for callers that never say `ended`.
@@ -217,7 +216,7 @@ class DhtSource:
         """
         if self._stopped:
             return succeed(_NOT_ASKED)
-        infohash = magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
+        infohash = magnet.wire_infohash
         port = None if self._settings.read_only else self._context.identity.port
         waiter = _Find(self, infohash, sink, port)
         node = self._node

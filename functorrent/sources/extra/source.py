@@ -33,7 +33,6 @@ from functorrent.sources.tracker.source import TrackerSource
 from functorrent.text import redact_url
 
 NAME = "extra trackers"
-_HASH = 20
 #: Magnets that go on, when the list is there, before the reactor gets its turn.
 _AT_ONCE = 20
 _NOTHING = SourceReport(NAME)
@@ -95,7 +94,7 @@ class ExtraTrackers:
             self.start()
         provider = self._provider
         provider.look()
-        infohash = magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
+        infohash = magnet.wire_infohash
         if infohash in self._asked:
             return succeed(_NOTHING)
         if any(redact_url(url) != url for tier in magnet.trackers for url in tier):

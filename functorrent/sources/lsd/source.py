@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 _NAME = "lsd"
 _NOTHING = SourceReport(_NAME)
 _NOBODY = SourceReport(_NAME, detail="nobody on the local network answered")
-_HASH = 20
 _LINK_LOCAL = "fe80:"
 
 
@@ -112,7 +111,7 @@ class LsdSource:
         A v2 magnet is looked for by the first 20 bytes of its infohash (BEP 52). For a magnet that is looked
         for already (a duplicate, with further trackers) there is nothing to be done.
         """
-        infohash = magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
+        infohash = magnet.wire_infohash
         seekers = self._seeking
         if not self._on or infohash in seekers or len(seekers) >= self._limits.lsd_magnets:
             return succeed(_NOTHING)

@@ -22,8 +22,6 @@ from functorrent.sources.tracker.lookup import Lookup
 if TYPE_CHECKING:
     from functorrent.magnet import Magnet
 
-_HASH = 20
-
 
 @implementer(IPeerSource, IRecallingSource)
 class TrackerSource:
@@ -43,7 +41,7 @@ class TrackerSource:
 
         A v2 magnet is looked for by the first 20 bytes of its infohash (BEP 52).
         """
-        infohash = magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
+        infohash = magnet.wire_infohash
         lookup = Lookup(self._desk, self._desk.plans.plan(magnet.trackers), infohash, sink)
         if self._stopped is not None:
             lookup.deferred.cancel()

@@ -24,7 +24,6 @@ from functorrent.sources.web.downloads import Downloads
 from functorrent.sources.web.lookup import Lookup
 from functorrent.sources.web.place import places
 
-_HASH = 20
 _NOTHING = SourceReport("web sources")
 
 
@@ -49,7 +48,7 @@ class WebSource:
         # Nearly no magnet names any.
         if not (magnet.exact_sources or magnet.acceptable_sources or magnet.web_seeds) or self._stopped:
             return succeed(_NOTHING)
-        infohash = magnet.infohash or (magnet.infohash_v2 or b"")[:_HASH]
+        infohash = magnet.wire_infohash
         asked = self._asked.get(infohash, set())
         room = self._limits.web_sources_per_magnet - len(asked)
         new = list(islice((each for each in places(magnet) if each.url not in asked), room))
