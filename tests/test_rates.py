@@ -35,13 +35,13 @@ class RateOfEachTests(SynchronousTestCase):
         self.assertEqual(self.taken(rates, "a", 1e6 + 100), 10)
 
     def test_a_sum_of_parts(self) -> None:
-        """Ten thirds of a second are ten, whatever they come to as floats."""
-        rates = RateOfEach(3.0, 1, 100)
-        now = 0.1
-        for _ in range(1000):
-            self.assertEqual(rates.pause("a", now), 0.0)
-            rates.take("a", now)
-            now += 1 / 3
+        """Ten tenths of a second are one, whatever they come to as floats."""
+        rates = RateOfEach(10.0, 5, 100)
+        now = 0.3
+        self.assertEqual(self.taken(rates, "a", now), 5)
+        for _ in range(100):
+            now += 0.1
+            self.assertEqual(self.taken(rates, "a", now), 1)
 
     def test_those_at_rest_are_forgotten_first(self) -> None:
         rates = RateOfEach(1.0, 1, 10)
