@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from functorrent.interfaces import PeerAddress
-from tests.integration.harness.programs import Program, require_libtorrent
+from tests.integration.harness.programs import Conversation, require_libtorrent
 
 
-class LibtorrentLeecher(Program):
+class LibtorrentLeecher(Conversation):
     """The handle; `address` is where it listens."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.3") -> None:
@@ -33,26 +33,12 @@ class LibtorrentLeecher(Program):
             text=True,
             cwd=Path(__file__).parents[3],
         )
-        self.address = PeerAddress(host, self._read()["port"])
+        self.address = PeerAddress(host, self.read()["port"])
 
     def join(self, infohash: bytes, peers: Iterable[PeerAddress] = ()) -> PeerAddress:
         """Take part in a torrent, connected to these peers. Returns where it listens."""
-        self._ask({"join": infohash.hex(), "peers": list(peers)})
+        self.ask({"join": infohash.hex(), "peers": list(peers)})
         return self.address
-
-    def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(what) + "\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the libtorrent leecher died"
-        answer: dict[str, Any] = json.loads(line)
-        assert "error" not in answer, answer
-        return answer
 
 
 def main(interface: str, folder: str) -> None:

@@ -14,10 +14,10 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from tests.integration.harness.programs import Program, require_libtorrent
+from tests.integration.harness.programs import Conversation, require_libtorrent
 
 
-class LibtorrentSeeder(Program):
+class LibtorrentSeeder(Conversation):
     """The handle. `port` is where it listens; `listens` False: nobody can call it, as behind NAT.
 
     `dht`: it has a DHT node, on the same port.
@@ -48,7 +48,7 @@ class LibtorrentSeeder(Program):
             cwd=Path(__file__).parents[3],
         )
         self.host = host
-        self.port: int = self._read()["port"]
+        self.port: int = self.read()["port"]
 
     def add(self, info: bytes, trackers: tuple[str, ...] = ()) -> bytes:
         """Seed an info dictionary's torrent, whose content need not exist. Returns the infohash."""
@@ -56,27 +56,13 @@ class LibtorrentSeeder(Program):
         if infohash not in self._added:
             path = self.folder / f"{infohash.hex()}.torrent"
             path.write_bytes(b"d4:info" + info + b"e")
-            self._ask({"add": str(path), "trackers": list(trackers)})
+            self.ask({"add": str(path), "trackers": list(trackers)})
             self._added.add(infohash)
         return infohash
 
     def announce(self) -> None:
         """Ask its trackers again, at once."""
-        self._ask({"announce": True})
-
-    def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(what) + "\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the libtorrent seeder died"
-        answer: dict[str, Any] = json.loads(line)
-        assert "error" not in answer, answer
-        return answer
+        self.ask({"announce": True})
 
 
 def main(interface: str, mode: str, dht: str) -> None:

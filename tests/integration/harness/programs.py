@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,3 +105,24 @@ class Program:
             if pipe is not None:
                 pipe.close()
         self.process.wait(10)
+
+
+class Conversation(Program):
+    """A program of ours that is asked by lines of JSON, and answers each with one. Blocks, so only for what
+    takes milliseconds. It is started with pipes for stdin and stdout, and text."""
+
+    def ask(self, what: dict[str, Any]) -> dict[str, Any]:
+        """Say a line, and read the answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def read(self) -> dict[str, Any]:
+        """The next answer that is due."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"{self.process.args} died: {self.log.read_text()}"
+        answer: dict[str, Any] = json.loads(line)
+        assert "error" not in answer, answer
+        return answer

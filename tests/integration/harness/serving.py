@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from functorrent.testing import sample_magnet
-from tests.integration.harness.programs import Program, require, require_libtorrent
+from tests.integration.harness.programs import Conversation, Program, require, require_libtorrent
 
 ROOT = Path(__file__).parents[3]
 
 
-class ServedStore(Program):
+class ServedStore(Conversation):
     """A Database with these info dictionaries, behind a Fetcher that listens on `host`:`port`."""
 
     def __init__(self, folder: Path, infos: Iterable[bytes] = (), *changes: str) -> None:
@@ -34,7 +33,7 @@ class ServedStore(Program):
             cwd=ROOT,
         )
         self.host = "127.0.0.1"
-        self.port: int = self._read()["port"]
+        self.port: int = self.read()["port"]
 
     def stats(self) -> dict[str, Any]:
         """See `bench.library`."""
@@ -48,21 +47,6 @@ class ServedStore(Program):
         """The state of its job."""
         status: str | None = self.ask({"job": sha1(info).hexdigest()})["status"]
         return status
-
-    def ask(self, what: dict[str, Any]) -> dict[str, Any]:
-        """Say a line, and read the answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(what) + "\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.log.read_text()
-        answer: dict[str, Any] = json.loads(line)
-        assert "error" not in answer, answer
-        return answer
 
 
 class LibtorrentFetcher:
